@@ -1,0 +1,201 @@
+//! The one error shape: what went wrong, why, and what to type next.
+//!
+//! Every failure that reaches a person is an [`Error`]. Its [`Kind`] decides the exit code,
+//! its message is one line, its cause is what a lower layer said, and its hints are commands
+//! or edits that cure it.
+
+use std::fmt;
+use std::io;
+
+use serde::Serialize;
+
+/// What sort of failure it was; decides the exit code and is `error.kind` in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The command ran and did not succeed.
+    Failed,
+    /// A service did not start, or ended in failure.
+    Unit,
+    /// The command line is wrong.
+    Usage,
+    /// The manifest is invalid.
+    Manifest,
+    /// An instance of that name exists already.
+    Exists,
+    /// The host lacks something that ragpod needs; `ragpod doctor` explains.
+    Host,
+    /// An image is not on this host and cannot be made or found.
+    Image,
+    /// No such instance.
+    NoInstance,
+    /// The instance, or the service asked for, is not running.
+    NotRunning,
+    /// Somebody else holds the lock.
+    Locked,
+    /// A file could not be read or written.
+    Io,
+}
+
+impl Kind {
+    /// Every kind, for tests that must cover them all.
+    pub const ALL: [Kind; 11] = [
+        Kind::Failed,
+        Kind::Unit,
+        Kind::Usage,
+        Kind::Manifest,
+        Kind::Exists,
+        Kind::Host,
+        Kind::Image,
+        Kind::NoInstance,
+        Kind::NotRunning,
+        Kind::Locked,
+        Kind::Io,
+    ];
+
+    /// The process exit code: 1 failed, 2 wrong use, 3 host not able, 4 not there or not running.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Failed | Kind::Unit | Kind::Locked | Kind::Io => 1,
+            Kind::Usage | Kind::Manifest | Kind::Exists => 2,
+            Kind::Host | Kind::Image => 3,
+            Kind::NoInstance | Kind::NotRunning => 4,
+        }
+    }
+
+    /// What to type when the place that failed knew nothing better.
+    #[must_use]
+    pub fn default_hint(self) -> &'static str {
+        match self {
+            Kind::Failed | Kind::Unit => "see what the services said: ragpod logs NAME -n 50",
+            Kind::Usage => "see the command's own help: ragpod help COMMAND",
+            Kind::Manifest => "correct the manifest and run the command again",
+            Kind::Exists => "pick another name, or see what is there: ragpod list",
+            Kind::Host | Kind::Io => "see what the host lacks: ragpod doctor",
+            Kind::Image => "build the images: ragpod image build",
+            Kind::NoInstance => "see which instances there are: ragpod list",
+            Kind::NotRunning => "start it: ragpod up NAME",
+            Kind::Locked => "wait for the other command to end, then run this one again",
+        }
+    }
+}
+
+/// The result of everything that can fail in this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure, told to a person: one line, its causes, what to type next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// What sort of failure; decides the exit code.
+    pub kind: Kind,
+    /// One line: what could not be done.
+    pub message: String,
+    /// Why, outermost first; may hold several lines (journal excerpts).
+    pub causes: Vec<String>,
+    /// What to type next, best first. Never empty when printed: see [`Error::hints`].
+    hints: Vec<String>,
+}
+
+impl Error {
+    /// An error of `kind` with its one line.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), causes: Vec::new(), hints: Vec::new() }
+    }
+
+    /// The general failure, exit code 1.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Kind::Failed, message)
+    }
+
+    /// The host is not able, exit code 3.
+    pub fn host(message: impl Into<String>) -> Self {
+        Self::new(Kind::Host, message)
+    }
+
+    /// Wrong use of the command line, exit code 2.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Kind::Usage, message)
+    }
+
+    /// An operation on a file that failed: `Error::io("write", path, &e)`.
+    pub fn io(verb: &str, path: impl fmt::Display, e: &io::Error) -> Self {
+        let error = Self::new(Kind::Io, format!("cannot {verb} {path}")).cause(e.to_string());
+        match e.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                error.hint("free some space there (df -h), then run the same command again")
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                error.hint(format!("make it writable for you: ls -ld {path}"))
+            }
+            _ => error,
+        }
+    }
+
+    /// Adds why.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds what to type next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// What to type next; the kind's own default when the place that failed knew nothing better.
+    #[must_use]
+    pub fn hints(&self) -> Vec<&str> {
+        if self.hints.is_empty() {
+            vec![self.kind.default_hint()]
+        } else {
+            self.hints.iter().map(String::as_str).collect()
+        }
+    }
+
+    /// The `--json` form: `{"error":{"kind","message","causes","hints"}}`.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({"error": {
+            "kind": self.kind,
+            "message": self.message,
+            "causes": self.causes,
+            "hints": self.hints(),
+        }})
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for cause in &self.causes {
+            write!(f, ": {cause}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_an_exit_code_and_a_hint() {
+        for kind in Kind::ALL {
+            assert!((1..=4).contains(&kind.exit_code()), "{kind:?}");
+            assert!(!Error::new(kind, "x").hints().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_says_so() {
+        let e = Error::io("write", "/s/x", &io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(e.kind.exit_code(), 1);
+        assert!(e.hints()[0].contains("space"), "{e:?}");
+    }
+}

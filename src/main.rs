@@ -1,0 +1,3 @@
+//! The `ragpod` program.
+
+fn main() {}
