@@ -1,10 +1,12 @@
-//! ragpod gives every HybridRAG instance a home of its own as rootless Podman quadlets.
+//! ragpod gives every `HybridRAG` instance a home of its own as rootless Podman quadlets.
 //!
-//! Data flows one way: `manifest` (text → checked) → [`model`] (the typed instance) → `render`
+//! Data flows one way: [`manifest`] (text → checked) → [`model`] (the typed instance) → [`render`]
 //! (→ unit files) → `install` (→ disk) → `systemd` (D-Bus) → `podman`. A layer knows only the
 //! model and what it is given; `ops` alone joins them, and `commands` parse, call and print.
 
 pub mod env;
 pub mod error;
 pub mod exec;
+pub mod manifest;
 pub mod model;
+pub mod render;

@@ -76,6 +76,55 @@ impl fmt::Display for ImageRef {
     }
 }
 
+/// One of the three images that ragpod has recipes for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageKind {
+    /// PostgreSQL 17 with pgvector and Apache AGE.
+    Postgres,
+    /// The engine.
+    Engine,
+    /// The gateway.
+    Egress,
+}
+
+impl ImageKind {
+    /// All three, in the order in which they are built.
+    pub const ALL: [Self; 3] = [Self::Postgres, Self::Engine, Self::Egress];
+
+    /// Its word on the command line, and its folder under `packaging/images`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Engine => "engine",
+            Self::Egress => "egress",
+        }
+    }
+
+    /// The name that it is built under and that manifests use by default.
+    #[must_use]
+    pub fn image(self) -> ImageRef {
+        match self {
+            Self::Postgres => ImageRef::postgres(),
+            Self::Engine => ImageRef::engine(),
+            Self::Egress => ImageRef::egress(),
+        }
+    }
+}
+
+impl FromStr for ImageKind {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|k| k.as_str() == s).ok_or_else(|| {
+            format!(
+                "{s:?} is no image of ragpod's; there are {}",
+                Self::ALL.map(Self::as_str).join(", ")
+            )
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

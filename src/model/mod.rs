@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
-pub use image::ImageRef;
+pub use image::{ImageKind, ImageRef};
 pub use name::{Name, NameError, Part, SecretKey};
 pub use provider::{Endpoint, Provider, ProviderKind};
 pub use text::{Bytes, EnvName, PgIdent, Text, TextError};

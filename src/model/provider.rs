@@ -68,6 +68,12 @@ impl ProviderKind {
         matches!(self, Self::Azure | Self::OpenAi)
     }
 
+    /// Whether it is somewhere else on the network.
+    #[must_use]
+    pub fn is_remote(self) -> bool {
+        self != Self::Offline
+    }
+
     /// Whether the manifest must say where it is.
     #[must_use]
     pub fn needs_base_url(self) -> bool {

@@ -1,0 +1,173 @@
+//! `[[source]]`: which folders can be mounted, and where.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+
+use super::problem::{At, Log};
+use super::raw::RawSource;
+use super::resolve::parsed;
+use crate::model::{FIRST_SOURCE, MORE_SOURCES, Source, Text};
+
+pub(super) fn resolve(raw: &[RawSource], home: &Utf8Path, log: &Log<'_>) -> Option<Vec<Source>> {
+    let mut sources: Vec<Source> = Vec::new();
+    let mut names = BTreeSet::new();
+    let mut good = true;
+    for (index, raw) in raw.iter().enumerate() {
+        let path = path(raw, home, log);
+        let pattern = pattern(raw, log);
+        let mount = match &path {
+            _ if index == 0 => first_mount(raw, log),
+            Ok(path) => mount(raw, path, &mut names, log),
+            Err(()) => Err(()),
+        };
+        let (Ok(path), Ok(pattern), Ok(mount)) = (path, pattern, mount) else {
+            good = false;
+            continue;
+        };
+        if sources.iter().any(|s| s.path == path) {
+            let at = raw.path.as_ref().map_or(raw.at, |p| p.at);
+            log.add(at, "source.path", format!("{path} is listed twice"), None);
+            good = false;
+            continue;
+        }
+        sources.push(Source { path, pattern, mount });
+    }
+    good.then_some(sources)
+}
+
+fn path(raw: &RawSource, home: &Utf8Path, log: &Log<'_>) -> Result<Utf8PathBuf, ()> {
+    const KEY: &str = "source.path";
+    let Some(field) = &raw.path else {
+        if raw.present.contains("path") {
+            return Err(());
+        }
+        let hint = "write path = \"/folder\" under [[source]]".to_owned();
+        log.add(raw.at, KEY, "it is missing", Some(hint));
+        return Err(());
+    };
+    expand(&field.value, home)
+        .map_err(|(message, hint)| log.add(field.at, KEY, message, hint.map(str::to_owned)))
+}
+
+type Refusal = (String, Option<&'static str>);
+
+/// The folder that is meant: absolute and normal, and one that can be mounted.
+fn expand(text: &str, home: &Utf8Path) -> Result<Utf8PathBuf, Refusal> {
+    if let Err(e) = text.parse::<Text>() {
+        return Err((e.to_string(), None));
+    }
+    let path = match text.strip_prefix('~') {
+        Some("") => home.to_owned(),
+        Some(rest) => {
+            let Some(rest) = rest.strip_prefix('/') else {
+                let hint = "write the folder in full; only your own home can be ~";
+                return Err((format!("{text:?} names another user's home"), Some(hint)));
+            };
+            home.join(rest.trim_start_matches('/'))
+        }
+        None => Utf8PathBuf::from(text),
+    };
+    if !path.is_absolute() {
+        let hint = "begin it with / or ~/";
+        return Err((format!("{text:?} is relative"), Some(hint)));
+    }
+    let mut normal = Utf8PathBuf::new();
+    for component in path.components() {
+        match component {
+            // What `..` means depends on symbolic links.
+            Utf8Component::ParentDir => {
+                let hint = "write the folder without ..";
+                return Err((format!("{text:?} goes up with .."), Some(hint)));
+            }
+            other => normal.push(other),
+        }
+    }
+    if normal == "/" {
+        return Err(("the whole file system cannot be a source".to_owned(), None));
+    }
+    if ["/proc", "/sys", "/dev", "/run"].iter().any(|special| normal.starts_with(special)) {
+        return Err((format!("{normal} holds no documents, but the system's own state"), None));
+    }
+    // In the service that Podman before 6.0 generates, a backslash there joins two lines.
+    if normal.as_str().ends_with('\\') {
+        return Err(("it ends in a backslash, which cannot be mounted".to_owned(), None));
+    }
+    Ok(normal)
+}
+
+fn pattern(raw: &RawSource, log: &Log<'_>) -> Result<Option<Text>, ()> {
+    const KEY: &str = "source.pattern";
+    let pattern = parsed::<Text>(raw.pattern.as_ref(), KEY, log)?;
+    if let (Some(pattern), Some(field)) = (&pattern, &raw.pattern) {
+        if pattern.as_str().starts_with('/') {
+            let hint = "a pattern is relative to its source: **/*.md".to_owned();
+            log.add(field.at, KEY, "it begins with /", Some(hint));
+            return Err(());
+        }
+        if pattern.as_str().split('/').any(|part| part == "..") {
+            log.add(field.at, KEY, "it leaves its source with ..", None);
+            return Err(());
+        }
+    }
+    Ok(pattern)
+}
+
+fn first_mount(raw: &RawSource, log: &Log<'_>) -> Result<Utf8PathBuf, ()> {
+    if let Some(name) = &raw.name {
+        check_name(name, log)?;
+    }
+    Ok(FIRST_SOURCE.into())
+}
+
+fn mount(
+    raw: &RawSource,
+    path: &Utf8Path,
+    names: &mut BTreeSet<String>,
+    log: &Log<'_>,
+) -> Result<Utf8PathBuf, ()> {
+    let name = match &raw.name {
+        Some(name) => check_name(name, log)?,
+        None => default_name(path),
+    };
+    let hint = || Some("give it a name of its own: name = \"notes\"".to_owned());
+    if name.is_empty() {
+        let message = format!("no folder name can be made of {path}");
+        log.add(raw.at, "source.name", message, hint());
+        return Err(());
+    }
+    if !names.insert(name.clone()) {
+        let at = raw.name.as_ref().map_or(raw.at, |n| n.at);
+        let message = format!("two sources would be mounted at {MORE_SOURCES}/{name}");
+        log.add(at, "source.name", message, hint());
+        return Err(());
+    }
+    Ok(Utf8Path::new(MORE_SOURCES).join(name))
+}
+
+fn check_name(name: &At<String>, log: &Log<'_>) -> Result<String, ()> {
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
+    let text = name.value.as_str();
+    if text.is_empty() || text.len() > 64 || !text.chars().all(good) || text.starts_with('.') {
+        let message = format!(
+            "{text:?} is no folder name: 1 to 64 of a-z, 0-9, '-', '.', '_', not first '.'"
+        );
+        log.add(name.at, "source.name", message, None);
+        return Err(());
+    }
+    Ok(text.to_owned())
+}
+
+/// The last component as `[a-z0-9-._]`: everything else becomes `-`.
+fn default_name(path: &Utf8Path) -> String {
+    let mut name = String::new();
+    for c in path.file_name().unwrap_or_default().chars().flat_map(char::to_lowercase) {
+        if c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c) {
+            name.push(c);
+        } else if !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    name.truncate(64);
+    name.trim_matches(['-', '.']).to_owned()
+}

@@ -1,0 +1,239 @@
+//! The templates and their values: one struct for each unit.
+
+use askama::Template;
+
+use super::encode::{Line, Plain, Raw, Refused, Words};
+use super::filters;
+use super::versions::{Key, Known};
+use super::{Target, environment};
+use crate::model::{
+    Bytes, FIRST_SOURCE, ImageRef, Instance, MORE_SOURCES, Part, SecretKey, Source,
+};
+
+/// The label that everything of an instance has.
+const LABEL: &str = "io.ragpod.instance";
+/// The user and group that `PostgreSQL` runs as in its container.
+const POSTGRES_UID: u32 = 999;
+/// The user and group that the engine runs as: in the pod's mapping, the user's own.
+const ENGINE_UID: u32 = 1000;
+
+/// What every unit has.
+struct Common {
+    known: Known,
+    stem: Plain,
+    instance: Plain,
+    file: Plain,
+    description: Line,
+    label: Words,
+}
+
+#[derive(Template)]
+#[template(path = "pod.pod")]
+struct Pod {
+    unit: Common,
+    gateway: bool,
+    open: bool,
+    autostart: bool,
+}
+
+#[derive(Template)]
+#[template(path = "bridge.network")]
+struct Network {
+    unit: Common,
+    name: Plain,
+    internal: bool,
+}
+
+#[derive(Template)]
+#[template(path = "data.volume")]
+struct Volume {
+    unit: Common,
+    name: Plain,
+}
+
+#[derive(Template)]
+#[template(path = "postgres.container")]
+struct Postgres {
+    unit: Common,
+    container: Plain,
+    image: Raw,
+    local: bool,
+    password: Words,
+    environment: Vec<Words>,
+    health: Raw,
+    memory: Option<Plain>,
+}
+
+#[derive(Template)]
+#[template(path = "app.container")]
+struct App {
+    unit: Common,
+    container: Plain,
+    image: Raw,
+    local: bool,
+    gateway: bool,
+    sources: Vec<Words>,
+    secrets: Vec<Words>,
+    environment: Vec<Words>,
+    health: Raw,
+    memory: Option<Plain>,
+}
+
+#[derive(Template)]
+#[template(path = "egress.container")]
+struct Egress {
+    unit: Common,
+    container: Plain,
+    image: Raw,
+    local: bool,
+    environment: Vec<Words>,
+    health: Raw,
+}
+
+/// The unit of one part, as a template that is ready to be printed.
+pub(super) fn unit(
+    part: Part,
+    instance: &Instance,
+    target: &Target,
+) -> Result<Box<dyn askama::DynTemplate>, Refused> {
+    let unit = Unit { part, instance, target };
+    Ok(match part {
+        Part::Pod => Box::new(unit.pod()?),
+        Part::Network | Part::EgressNetwork => Box::new(unit.network()?),
+        Part::PostgresVolume | Part::EngineVolume => Box::new(unit.volume()?),
+        Part::Postgres => Box::new(unit.postgres()?),
+        Part::App => Box::new(unit.app()?),
+        Part::Egress => Box::new(unit.egress()?),
+    })
+}
+
+struct Unit<'a> {
+    part: Part,
+    instance: &'a Instance,
+    target: &'a Target,
+}
+
+impl Unit<'_> {
+    fn common(&self) -> Result<Common, Refused> {
+        const FIELD: &str = "instance.name";
+        let name = &self.instance.name;
+        let what = match self.part {
+            Part::Pod => "pod",
+            Part::Network => "internal network",
+            Part::EgressNetwork => "network to the outside",
+            Part::PostgresVolume => "data of PostgreSQL",
+            Part::EngineVolume => "state of the engine",
+            Part::Postgres => "PostgreSQL",
+            Part::App => "engine",
+            Part::Egress => "gateway to the allowed hosts",
+        };
+        Ok(Common {
+            known: Known(self.target.podman),
+            stem: Plain::one(FIELD, &name.stem())?,
+            instance: Plain::one(FIELD, name.as_str())?,
+            file: Plain::one(FIELD, &self.part.file(name))?,
+            description: Line::one(FIELD, &format!("HybridRAG {name}: {what}"))?,
+            label: Words::pair(FIELD, LABEL, name.as_str())?,
+        })
+    }
+
+    /// What Podman calls the part.
+    fn name(&self) -> Result<Plain, Refused> {
+        Plain::one("instance.name", &self.part.podman_name(&self.instance.name))
+    }
+
+    /// `Secret=`: a file under `/run/secrets` that only its reader can read.
+    fn secret(&self, key: &SecretKey, uid: u32) -> Result<Words, Refused> {
+        let version = self.target.secrets.of(key);
+        let (owner, group) = (format!("uid={uid}"), format!("gid={uid}"));
+        let name = key.podman_name(&self.instance.name, version);
+        let file = format!("target={key}");
+        Words::csv("provider.api_key", &[&name, "type=mount", &file, &owner, &group, "mode=0400"])
+    }
+
+    fn pod(&self) -> Result<Pod, Refused> {
+        Ok(Pod {
+            unit: self.common()?,
+            gateway: self.instance.egress.has_gateway(),
+            open: self.instance.egress.has_network() && !self.instance.egress.has_gateway(),
+            autostart: self.instance.autostart,
+        })
+    }
+
+    fn network(&self) -> Result<Network, Refused> {
+        let internal = self.part == Part::Network;
+        Ok(Network { unit: self.common()?, name: self.name()?, internal })
+    }
+
+    fn volume(&self) -> Result<Volume, Refused> {
+        Ok(Volume { unit: self.common()?, name: self.name()? })
+    }
+
+    fn postgres(&self) -> Result<Postgres, Refused> {
+        let postgres = &self.instance.postgres;
+        let (database, user) = (postgres.database.as_str(), postgres.user.as_str());
+        let probe = ["pg_isready", "-q", "-h", "127.0.0.1", "-d", database, "-U", user];
+        Ok(Postgres {
+            unit: self.common()?,
+            container: self.name()?,
+            image: image(&postgres.image, "postgres.image")?,
+            local: postgres.image.is_local(),
+            password: self.secret(&SecretKey::postgres_password(), POSTGRES_UID)?,
+            environment: environment::postgres(self.instance)?,
+            health: Raw::command("postgres.database", &probe)?,
+            memory: memory(postgres.memory, "postgres.memory")?,
+        })
+    }
+
+    fn app(&self) -> Result<App, Refused> {
+        let engine = &self.instance.engine;
+        // -S and -E: neither site-packages nor the environment, so that the probe is cheap.
+        let probe = ["python", "-S", "-E", "/app/hybridrag.py", "health"];
+        let secrets = self.instance.secret_keys();
+        Ok(App {
+            unit: self.common()?,
+            container: self.name()?,
+            image: image(&engine.image, "engine.image")?,
+            local: engine.image.is_local(),
+            gateway: self.instance.egress.has_gateway(),
+            sources: self.instance.sources.iter().map(mount).collect::<Result<_, _>>()?,
+            secrets: secrets
+                .iter()
+                .map(|key| self.secret(key, ENGINE_UID))
+                .collect::<Result<_, _>>()?,
+            environment: environment::app(self.instance)?,
+            health: Raw::command("engine.image", &probe)?,
+            memory: memory(engine.memory, "engine.memory")?,
+        })
+    }
+
+    fn egress(&self) -> Result<Egress, Refused> {
+        let gateway = ImageRef::egress();
+        // Somebody listens on port 3128 (0C38): a connection would be one more line in its log.
+        let probe = ["grep", "-sqE", "^ *[0-9]+: [0-9A-F]+:0C38 [0-9A-F]+:0000 0A"];
+        let probe = [&probe[..], &["/proc/net/tcp", "/proc/net/tcp6"]].concat();
+        Ok(Egress {
+            unit: self.common()?,
+            container: self.name()?,
+            image: image(&gateway, "egress.mode")?,
+            local: gateway.is_local(),
+            environment: environment::egress(self.instance)?,
+            health: Raw::command("egress.mode", &probe)?,
+        })
+    }
+}
+
+fn image(image: &ImageRef, field: &str) -> Result<Raw, Refused> {
+    Raw::one(field, image.as_str())
+}
+
+fn memory(memory: Option<Bytes>, field: &str) -> Result<Option<Plain>, Refused> {
+    memory.map(|bytes| Plain::one(field, &bytes.to_string())).transpose()
+}
+
+/// `Mount=`: a folder of the host, read-only. Not `Volume=`, which cannot say a path with a colon.
+fn mount(source: &Source) -> Result<Words, Refused> {
+    debug_assert!(source.mount == FIRST_SOURCE || source.mount.starts_with(MORE_SOURCES));
+    let (from, to) = (format!("source={}", source.path), format!("destination={}", source.mount));
+    Words::csv("source.path", &["type=bind", &from, &to, "ro=true"])
+}
