@@ -1,12 +1,17 @@
 //! ragpod gives every `HybridRAG` instance a home of its own as rootless Podman quadlets.
 //!
 //! Data flows one way: [`manifest`] (text → checked) → [`model`] (the typed instance) → [`render`]
-//! (→ unit files) → `install` (→ disk) → `systemd` (D-Bus) → `podman`. A layer knows only the
+//! (→ unit files) → [`install`] (→ disk) → [`systemd`] (D-Bus) → [`podman`]. A layer knows only the
 //! model and what it is given; `ops` alone joins them, and `commands` parse, call and print.
 
 pub mod env;
 pub mod error;
 pub mod exec;
+pub mod host;
+pub mod install;
+pub mod journal;
 pub mod manifest;
 pub mod model;
+pub mod podman;
 pub mod render;
+pub mod systemd;

@@ -1,0 +1,73 @@
+//! The one door to Podman: its command line, and its quadlet generator.
+//!
+//! Each call of `podman` costs some 50 ms before it does anything, so there is one call for all
+//! instances wherever that can be. Secrets travel through standard input only.
+
+mod containers;
+mod images;
+pub mod quadlet;
+mod secrets;
+mod version;
+
+pub use containers::{Container, ExecOptions};
+pub use images::{Build, Listed};
+pub use secrets::SecretInfo;
+pub use version::{parse_version, require};
+
+use crate::exec::Cmd;
+
+/// The label that everything of an instance has: `io.ragpod.instance=NAME`.
+pub const INSTANCE_LABEL: &str = "io.ragpod.instance";
+
+/// The `podman` program.
+#[derive(Clone, Debug)]
+pub struct Podman {
+    program: String,
+}
+
+impl Default for Podman {
+    fn default() -> Self {
+        Self { program: "podman".to_owned() }
+    }
+}
+
+impl Podman {
+    /// `podman` as found in `PATH`.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another program that understands the same command line.
+    #[must_use]
+    pub fn at(program: impl Into<String>) -> Self {
+        Self { program: program.into() }
+    }
+
+    fn cmd<const N: usize>(&self, args: [&str; N]) -> Cmd {
+        Cmd::new(&self.program).args(args)
+    }
+}
+
+/// A stand-in for `podman` in tests: a shell script that answers by its arguments.
+#[cfg(test)]
+pub(crate) mod fake {
+    use super::Podman;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// `body` runs with Podman's arguments; `$0.log` holds all calls.
+    pub(crate) fn podman(body: &str) -> (tempfile::TempDir, Podman) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("podman");
+        let script = format!("#!/bin/sh\necho \"$*\" >> \"$0.log\"\n{body}\n");
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let podman = Podman::at(path.to_str().unwrap());
+        (dir, podman)
+    }
+
+    /// What it was called with, one call a line.
+    pub(crate) fn calls(dir: &tempfile::TempDir) -> String {
+        std::fs::read_to_string(dir.path().join("podman.log")).unwrap_or_default()
+    }
+}
