@@ -1,0 +1,1 @@
+"""The resident engine of an instance: LightRAG over PostgreSQL."""

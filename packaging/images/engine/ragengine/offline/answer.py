@@ -1,0 +1,164 @@
+"""Answers made of the documents' own sentences.
+
+There is no language model here, so nothing is put into words that no document
+says: the sentences closest in meaning to the question are quoted, each with
+the place it stands at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..chunking import split_breadcrumb
+from .model import SentenceModel
+from .text import annotate, content_words, sentences, unwrap
+
+# Cosines of this model: unrelated sentences stay below 0.2, an answer to a
+# question lies between 0.35 and 0.8.
+RELEVANT = 0.30
+# A quoted sentence is at most this much less alike than the best one.
+_SPREAD = 0.18
+_MOST_QUOTES = 5
+_MOST_PASSAGES = 10
+# Words that are embedded to answer one question; sentences that share nothing
+# with it go first.
+_TOKEN_BUDGET = 450
+_MAX_QUOTE = 400
+NOTHING = "Nothing in the ingested documents answers this question."
+EMPTY = "Nothing has been ingested yet, so there is nothing to answer from."
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A retrieved passage and how alike it is to the question."""
+
+    chunk_id: str
+    path: str
+    content: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A sentence of a passage."""
+
+    text: str
+    path: str
+    heading: str
+    score: float
+    passage: int
+
+
+def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], model: SentenceModel) -> list[Quote]:
+    """The best sentences of the best passages, best first."""
+    best = sorted(passages, key=lambda passage: -passage.score)[:_MOST_PASSAGES]
+    candidates: list[tuple[float, Quote]] = []
+    asked = set(content_words(question))
+    for number, passage in enumerate(best):
+        heading, body = split_breadcrumb(passage.content)
+        for block in unwrap(body.split("\n")):
+            for sentence in sentences(block):
+                words = content_words(sentence)
+                if len(words) < 2 or len(sentence) < 12:
+                    continue
+                shared = len(asked & set(words)) / (len(asked) or 1)
+                quote = Quote(sentence, passage.path, heading, passage.score, number)
+                candidates.append((passage.score + 0.3 * shared, quote))
+    candidates.sort(key=lambda entry: -entry[0])
+    chosen: list[Quote] = []
+    cost = 0
+    for _, quote in candidates:
+        cost += min(len(quote.text), _MAX_QUOTE) // 4 + 2
+        if chosen and cost > _TOKEN_BUDGET:
+            break
+        chosen.append(quote)
+    if not chosen:
+        return []
+    vectors = model.embed([quote.text[:_MAX_QUOTE] for quote in chosen])
+    scored = []
+    for quote, similarity in zip(chosen, vectors @ vector, strict=True):
+        shared = len(asked & set(content_words(quote.text))) / (len(asked) or 1)
+        # The sentence itself decides; its passage and the words it shares
+        # with the question break near ties.
+        score = 0.8 * float(similarity) + 0.2 * quote.score + 0.06 * shared
+        scored.append(Quote(quote.text, quote.path, quote.heading, score, quote.passage))
+    scored.sort(key=lambda quote: -quote.score)
+    return _distinct(scored)
+
+
+def _distinct(quotes: list[Quote]) -> list[Quote]:
+    seen: set[str] = set()
+    kept = []
+    for quote in quotes:
+        key = re.sub(r"\W+", "", quote.text.lower())
+        if key not in seen:
+            seen.add(key)
+            kept.append(quote)
+    return kept
+
+
+def select(quotes: Sequence[Quote]) -> list[Quote]:
+    """Those worth quoting; none when even the best has little to do with the
+    question."""
+    if not quotes or quotes[0].score < RELEVANT:
+        return []
+    floor = max(RELEVANT, quotes[0].score - _SPREAD)
+    return [quote for quote in quotes if quote.score >= floor][:_MOST_QUOTES]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a quoted sentence stands."""
+
+    path: str
+    first: int
+    last: int
+    heading: str
+
+    def __str__(self) -> str:
+        if not self.first:
+            where = self.path
+        elif self.first == self.last:
+            where = f"{self.path}:{self.first}"
+        else:
+            where = f"{self.path}:{self.first}-{self.last}"
+        return f"{where} ({self.heading})" if self.heading else where
+
+
+def locate(quote: Quote, document: str | None) -> Place:
+    """Line numbers of a quote in its document, found by its letters alone:
+    line breaks, indentation and hyphenation are not part of the quote."""
+    if document:
+        kept = [n for n, char in enumerate(document) if not _laid_out(char)]
+        wanted = "".join(char for char in quote.text if not _laid_out(char))
+        found = "".join(document[n] for n in kept).find(wanted)
+        if found >= 0:
+            first = document.count("\n", 0, kept[found]) + 1
+            last = document.count("\n", 0, kept[found + len(wanted) - 1]) + 1
+            headings = annotate(document)[first - 1].headings
+            return Place(quote.path, first, last, " › ".join(headings))
+    return Place(quote.path, 0, 0, quote.heading)
+
+
+def _laid_out(char: str) -> bool:
+    return char.isspace() or char in "\u2010\u00ad"
+
+
+def compose(quotes: Sequence[Quote], documents: dict[str, str]) -> str:
+    """The answer: quoted sentences with numbers, and below what the numbers
+    stand for."""
+    if not quotes:
+        return NOTHING
+    marks: dict[Place, int] = {}
+    lines = []
+    for quote in quotes:
+        place = locate(quote, documents.get(quote.path))
+        number = marks.setdefault(place, len(marks) + 1)
+        text = quote.text if len(quote.text) <= _MAX_QUOTE else quote.text[: _MAX_QUOTE - 1] + "…"
+        lines.append(f"- {text} [{number}]")
+    references = [f"[{number}] {place}" for place, number in marks.items()]
+    return "\n".join([*lines, "", *references])
