@@ -2,8 +2,10 @@
 //!
 //! Data flows one way: [`manifest`] (text → checked) → [`model`] (the typed instance) → [`render`]
 //! (→ unit files) → [`install`] (→ disk) → [`systemd`] (D-Bus) → [`podman`]. A layer knows only the
-//! model and what it is given; `ops` alone joins them, and `commands` parse, call and print.
+//! model and what it is given; [`ops`] alone joins them, and [`commands`] parse, call and print.
 
+pub mod cli;
+pub mod commands;
 pub mod env;
 pub mod error;
 pub mod exec;
@@ -12,6 +14,8 @@ pub mod install;
 pub mod journal;
 pub mod manifest;
 pub mod model;
+pub mod ops;
+pub mod output;
 pub mod podman;
 pub mod render;
 pub mod systemd;

@@ -1,3 +1,30 @@
-//! The `ragpod` program.
+//! The `ragpod` program: parses, runs one verb, turns the outcome into an exit code.
 
-fn main() {}
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use ragpod::cli::{self, Cli};
+use ragpod::env::Env;
+use ragpod::error::Error;
+use ragpod::output::Printer;
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let cli = Cli::parse_from(&args);
+    let env = Env::from_process();
+    let tty = env.as_ref().is_ok_and(|e| e.stderr_tty);
+    let printer = Printer::new(&cli.global, tty);
+    let summary = cli::summary(&args);
+    let result = env.and_then(|env| {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| Error::failed("cannot start").cause(e.to_string()))?
+            .block_on(ragpod::commands::run(cli, &env, &printer, &summary))
+    });
+    result.unwrap_or_else(|error| {
+        printer.error(&error);
+        ExitCode::from(error.kind.exit_code())
+    })
+}

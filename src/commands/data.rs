@@ -1,0 +1,67 @@
+//! `init`, `ingest` and `secret`.
+
+use std::process::ExitCode;
+
+use super::Front;
+use crate::cli::{Ingest, One, Secret};
+use crate::error::{Error, Result};
+use crate::ops;
+
+pub(super) async fn init(front: &Front<'_>, args: &One) -> Result<ExitCode> {
+    front.with(async |ctx| ops::engine::init(ctx, &args.name).await).await?;
+    front.printer.say(&format!("{}: the database is set up", args.name));
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn ingest(front: &Front<'_>, args: &Ingest) -> Result<ExitCode> {
+    let wish = ops::engine::Wish {
+        paths: &args.paths,
+        pattern: args.pattern.as_deref(),
+        recursive: !args.no_recursive,
+        prune: args.prune,
+        dry_run: args.dry_run,
+    };
+    let (summary, code) =
+        front.with(async |ctx| ops::engine::ingest(ctx, &args.name, &wish).await).await?;
+    if front.printer.json {
+        front.printer.document(&summary)?;
+    } else {
+        front.printer.data(&summary.sentences(args.dry_run))?;
+    }
+    Ok(ExitCode::from(code))
+}
+
+pub(super) fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode> {
+    match verb {
+        Secret::Set(args) => {
+            if front.env.stdin_tty {
+                front.printer.say("type the value, then Enter and Ctrl-D:");
+            }
+            let value = ops::secrets::read_value(std::io::stdin().lock())?;
+            let running = ops::secrets::set(front.quiet(), &args.name, &args.key, &value)?;
+            front.printer.say(&format!("{} of {} is set", args.key, args.name));
+            if running {
+                front.printer.say(&format!("to use it now: ragpod up {}", args.name));
+            }
+        }
+        Secret::List(args) => {
+            let secrets = ops::secrets::list(front.quiet(), &args.name)?;
+            if front.printer.json {
+                front.printer.document(&serde_json::json!({ "secrets": secrets }))?;
+            } else {
+                for secret in secrets {
+                    let state = if secret.present { "set" } else { "missing" };
+                    front.printer.data(&format!("{}\t{state}\n", secret.key))?;
+                }
+            }
+        }
+        Secret::Rm(args) => {
+            if !ops::secrets::remove(front.quiet(), &args.name, &args.key)? {
+                return Err(Error::failed(format!("{} has no secret {}", args.name, args.key))
+                    .hint(format!("see which there are: ragpod secret list {}", args.name)));
+            }
+            front.printer.say(&format!("{} of {} is removed", args.key, args.name));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,48 @@
+//! `completions` and `man`: both come out of the command line's own description.
+
+use std::process::ExitCode;
+
+use camino::Utf8Path;
+use clap::CommandFactory;
+use fs_err as fs;
+
+use super::Front;
+use crate::cli::Cli;
+use crate::error::{Error, Result};
+
+pub(super) fn completions(front: &Front<'_>, shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "ragpod", &mut script);
+    front.printer.data(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn pages(front: &Front<'_>, dir: Option<&Utf8Path>) -> Result<ExitCode> {
+    let Some(dir) = dir else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command())
+            .render(&mut page)
+            .map_err(|e| Error::io("write", "the manual page", &e))?;
+        front.printer.data(&String::from_utf8_lossy(&page))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, &e))?;
+    let mut command = Cli::command();
+    command.build();
+    write_pages(dir, &command, "ragpod")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One page per verb, `ragpod-image-build.1` and the like, and one for the program.
+fn write_pages(dir: &Utf8Path, command: &clap::Command, name: &str) -> Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone().name(name.to_owned()))
+        .render(&mut page)
+        .map_err(|e| Error::io("write", "a manual page", &e))?;
+    let file = dir.join(format!("{name}.1"));
+    fs::write(&file, page).map_err(|e| Error::io("write", &file, &e))?;
+    for verb in command.get_subcommands().filter(|v| v.get_name() != "help") {
+        write_pages(dir, verb, &format!("{name}-{}", verb.get_name()))?;
+    }
+    Ok(())
+}

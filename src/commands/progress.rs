@@ -1,0 +1,163 @@
+//! Live progress: one spinner per service and a bar for long steps on a terminal, plain lines
+//! elsewhere. All of it on standard error.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use owo_colors::OwoColorize;
+
+use crate::ops::progress::{Phase, Progress};
+use crate::output::Printer;
+
+/// Shows an operation's progress through a printer.
+pub struct Live<'a> {
+    printer: &'a Printer,
+    bars: MultiProgress,
+    step: RefCell<Option<ProgressBar>>,
+    bar: RefCell<Option<ProgressBar>>,
+    services: RefCell<BTreeMap<String, Line>>,
+}
+
+struct Line {
+    bar: Option<ProgressBar>,
+    state: String,
+    finished: bool,
+}
+
+impl<'a> Live<'a> {
+    /// Progress for one operation.
+    #[must_use]
+    pub fn new(printer: &'a Printer) -> Self {
+        Self {
+            printer,
+            bars: MultiProgress::new(),
+            step: RefCell::default(),
+            bar: RefCell::default(),
+            services: RefCell::default(),
+        }
+    }
+
+    fn spinner(&self, what: String) -> ProgressBar {
+        let bar = self.bars.add(ProgressBar::new_spinner().with_prefix(what));
+        // `wide_msg` is cut to the terminal's width.
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg:.dim}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(120));
+        bar
+    }
+
+    fn end_step(&self) {
+        for bar in [self.step.take(), self.bar.take()].into_iter().flatten() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Prints a line without breaking the bars.
+    fn say(&self, line: &str) {
+        if self.printer.live {
+            self.bars.suspend(|| self.printer.say(line));
+        } else {
+            self.printer.say(line);
+        }
+    }
+}
+
+impl Drop for Live<'_> {
+    fn drop(&mut self) {
+        self.end_step();
+        for line in self.services.take().into_values() {
+            if let Some(bar) = line.bar.filter(|_| !line.finished) {
+                bar.abandon();
+            }
+        }
+    }
+}
+
+impl Progress for Live<'_> {
+    fn step(&self, text: &str) {
+        self.end_step();
+        if self.printer.live {
+            *self.step.borrow_mut() = Some(self.spinner(text.to_owned()));
+        } else {
+            self.say(text);
+        }
+    }
+
+    fn output(&self, line: &str) {
+        if self.printer.verbose || !self.printer.live {
+            self.say(&format!("  {line}"));
+        } else if let Some(bar) = &*self.step.borrow() {
+            bar.set_message(line.to_owned());
+        }
+    }
+
+    fn service(&self, instance: &str, service: &str, phase: Phase, state: &str) {
+        self.end_step();
+        let key = format!("{instance} {service}");
+        let mut services = self.services.borrow_mut();
+        let known = services.get(&key);
+        if known.is_some_and(|l| l.state == state && l.finished == (phase != Phase::Working)) {
+            return;
+        }
+        let text = format!("{instance}  {service:<9} {state}");
+        if !self.printer.live {
+            self.printer.say(&text);
+            let finished = phase != Phase::Working;
+            services.insert(key, Line { bar: None, state: state.to_owned(), finished });
+            return;
+        }
+        let line = services.entry(key).or_insert_with(|| Line {
+            bar: Some(self.spinner(text.clone())),
+            state: String::new(),
+            finished: false,
+        });
+        state.clone_into(&mut line.state);
+        let Some(bar) = &line.bar else { return };
+        bar.set_prefix(text);
+        let mark = match phase {
+            Phase::Working => return,
+            Phase::Done => "✓".green().to_string(),
+            Phase::Failed => "✗".red().to_string(),
+        };
+        line.finished = true;
+        if let Ok(style) = ProgressStyle::with_template(&format!("{mark} {{prefix}}")) {
+            bar.set_style(style);
+        }
+        bar.finish();
+    }
+
+    fn advance(&self, done: u64, total: u64, at: &str) {
+        if !self.printer.live {
+            // A line every ten per cent, so that a log shows life without filling up.
+            let tenth = total.div_ceil(10).max(1);
+            if done.is_multiple_of(tenth) || done == total {
+                self.say(&format!("  {done}/{total} {at}"));
+            }
+            return;
+        }
+        let mut slot = self.bar.borrow_mut();
+        let bar = slot.get_or_insert_with(|| {
+            let bar = self.bars.add(ProgressBar::new(total));
+            let template = "{bar:28} {pos}/{len} {per_sec} {eta} left  {wide_msg}";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_length(total);
+        bar.set_position(done);
+        bar.set_message(at.to_owned());
+    }
+
+    fn done(&self, text: &str) {
+        self.end_step();
+        self.say(text);
+    }
+
+    fn warn(&self, text: &str) {
+        self.bars.suspend(|| self.printer.warn(text));
+    }
+}

@@ -1,0 +1,148 @@
+//! A new instance's manifest, and the secrets of an env file.
+
+use camino::Utf8PathBuf;
+use fs_err as fs;
+use serde::Serialize;
+
+use super::{Ctx, manifests, secrets};
+use crate::error::{Error, Kind, Result};
+use crate::install::{State, atomic_write};
+use crate::manifest::{self, New, Problem, env_file, env_file::Split};
+use crate::model::{Name, ProviderKind, SecretKey};
+use crate::podman::Podman;
+
+/// What `create` was asked for.
+#[derive(Debug)]
+pub struct Wish {
+    /// The new name.
+    pub name: Name,
+    /// The provider.
+    pub provider: Option<ProviderKind>,
+    /// `DIR[:PATTERN]` each.
+    pub sources: Vec<String>,
+    /// A `.env` file.
+    pub env_file: Option<Utf8PathBuf>,
+    /// `KEY=VALUE` each.
+    pub set: Vec<String>,
+    /// Replace a manifest that is there.
+    pub force: bool,
+}
+
+/// What was made.
+#[derive(Debug, Serialize)]
+pub struct Created {
+    /// The instance's name.
+    pub name: Name,
+    /// Its manifest.
+    pub manifest: Utf8PathBuf,
+    /// The keys of the secrets that were stored.
+    pub secrets: Vec<SecretKey>,
+    /// What was not understood or left out.
+    pub notes: Vec<String>,
+    /// What to type next.
+    pub next: Vec<String>,
+}
+
+/// Writes a manifest. Everything is checked before anything is written.
+pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
+    let name = &wish.name;
+    let file = manifests::path(ctx.env, name);
+    if file.exists() && !wish.force {
+        return Err(Error::new(Kind::Exists, format!("there is an instance {name} already"))
+            .cause(format!("its manifest is {file}"))
+            .hint(format!("edit that file, then: ragpod up {name}"))
+            .hint(format!("or replace it: ragpod create {name} --force …")));
+    }
+    let (new, Split { secrets: found, ignored, .. }) = describe(wish)?;
+    let text = manifest::template(&new);
+    // What we write is what we read: the template goes through the same door as an edited file.
+    let instance = manifest::parse(&text, file.as_str(), &ctx.env.home)
+        .map_err(|problems| refused(name, &problems))?;
+    super::up::check_sources(&instance)?;
+
+    let podman = Podman::new();
+    if !found.is_empty() {
+        podman.supported()?;
+    }
+    let _lock = secrets::lock(ctx, name)?;
+    if !found.is_empty() {
+        let dir = ctx.env.state();
+        let mut state = State::load(&dir, name)?;
+        for (key, value) in &found {
+            secrets::store(&podman, &mut state, name, key, value)?;
+        }
+        state.save(&dir, name)?;
+    }
+    let parent = ctx.env.manifests();
+    fs::create_dir_all(&parent).map_err(|e| Error::io("make", &parent, &e))?;
+    atomic_write(&file, text.as_bytes(), 0o600)?;
+
+    let mut next: Vec<String> =
+        manifest::open_points(&instance).iter().map(|p| format!("in {file}: {p}")).collect();
+    for key in instance.secret_keys() {
+        let here = found.iter().any(|(k, _)| *k == key);
+        if key != SecretKey::postgres_password() && !here {
+            next.push(format!("ragpod secret set {name} {key} < FILE"));
+        }
+    }
+    if instance.sources.is_empty() {
+        next.push(format!("name a folder to ingest: [[source]] in {file}"));
+    }
+    next.push(format!("ragpod up {name}"));
+    Ok(Created {
+        name: name.clone(),
+        manifest: file,
+        secrets: found.into_iter().map(|(key, _)| key).collect(),
+        notes: ignored.iter().map(|(var, why)| format!("{var} was left out: {why}")).collect(),
+        next,
+    })
+}
+
+/// What the wish says of the new instance, and what its env file holds. An option counts more
+/// than the env file.
+fn describe(wish: &Wish) -> Result<(New, Split)> {
+    let mut new = New::named(wish.name.clone());
+    let mut split = Split::default();
+    if let Some(file) = &wish.env_file {
+        let bytes = fs::read(file).map_err(|e| Error::io("read", file, &e))?;
+        let vars = env_file::parse(&bytes, file.as_str()).map_err(|p| {
+            let mut error = Problem::into_error(&p);
+            error.kind = Kind::Usage;
+            error.hint(format!("correct {file}, then run the same command again"))
+        })?;
+        split = env_file::split(vars);
+        for (key, value) in &split.settings {
+            new.set_text(key, value);
+        }
+        for (name, value) in split.env.drain(..) {
+            new.env(name, value);
+        }
+    }
+    if let Some(kind) = wish.provider {
+        new.provider(kind);
+    }
+    for source in &wish.sources {
+        new.source_arg(source)?;
+    }
+    if wish.sources.is_empty()
+        && let Some(path) = &split.source
+    {
+        new.source(path, None);
+    }
+    for set in &wish.set {
+        new.set_arg(set)?;
+    }
+    Ok((new, split))
+}
+
+/// The problems of a manifest that nobody has written yet: its lines mean nothing to anybody.
+fn refused(name: &Name, problems: &[Problem]) -> Error {
+    let error = Error::new(Kind::Usage, format!("{name} cannot be made like this"));
+    problems
+        .iter()
+        .map(|p| match &p.hint {
+            Some(hint) => format!("{}: {}; {hint}", p.key, p.message),
+            None => format!("{}: {}", p.key, p.message),
+        })
+        .fold(error, Error::cause)
+}

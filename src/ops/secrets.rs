@@ -1,0 +1,237 @@
+//! Secrets of an instance: Podman secrets, one name per version, so that a new value is a new
+//! name and restarts whoever mounts it.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Serialize;
+
+use super::{Ctx, manifests};
+use crate::error::{Error, Kind, Result};
+use crate::install::{Lock, Scope, State};
+use crate::model::{Instance, Name, SecretKey};
+use crate::podman::Podman;
+
+/// The longest value that is taken, in bytes: Podman's own limit is 512,000.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// How long a command waits for another one that holds the instance's lock.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(120);
+
+/// Takes the instance's lock, telling who holds it.
+pub(super) fn lock(ctx: Ctx<'_>, name: &Name) -> Result<Lock> {
+    Lock::take(
+        &ctx.env.state(),
+        Scope::Instance(name.clone()),
+        ctx.summary,
+        LOCK_WAIT,
+        &mut |holder| ctx.progress.step(&format!("waiting for {name}: held by {holder}")),
+    )
+}
+
+/// The names that Podman has of an instance's secrets.
+fn names(podman: &Podman, name: &Name) -> Result<BTreeSet<String>> {
+    Ok(podman.secret_list(name)?.into_iter().map(|s| s.name).collect())
+}
+
+/// Reads a secret's value from standard input: one line, or a whole file. One newline at the end,
+/// as `echo` and editors leave it, is not part of it.
+///
+/// # Errors
+/// Empty, longer than 64 KiB, not UTF-8, or with a NUL.
+pub fn read_value(input: impl Read) -> Result<SecretString> {
+    let mut bytes = Vec::new();
+    input
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Error::io("read", "the value from standard input", &e))?;
+    check_value(bytes)
+}
+
+fn check_value(mut bytes: Vec<u8>) -> Result<SecretString> {
+    let refuse = |why: &str| {
+        Err(Error::usage(format!("the value {why}"))
+            .hint("give it on standard input: ragpod secret set NAME KEY < FILE"))
+    };
+    if bytes.len() as u64 > MAX_BYTES {
+        return refuse("is longer than 64 KiB");
+    }
+    if bytes.ends_with(b"\n") {
+        bytes.pop();
+        if bytes.ends_with(b"\r") {
+            bytes.pop();
+        }
+    }
+    if bytes.is_empty() {
+        return refuse("is empty");
+    }
+    if bytes.contains(&0) {
+        return refuse("has a NUL byte in it");
+    }
+    if bytes.contains(&b'\n') {
+        return refuse("has more than one line");
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text.into()),
+        Err(_) => refuse("is not UTF-8 text"),
+    }
+}
+
+/// A secret, as `secret list` shows it.
+#[derive(Debug, Serialize)]
+pub struct SecretStatus {
+    /// Its key.
+    pub key: SecretKey,
+    /// Its version, from 1.
+    pub version: u32,
+    /// Whether Podman has it.
+    pub present: bool,
+}
+
+/// Stores a secret's value as a new version; gives whether units are installed that still mount
+/// the old one.
+pub fn set(ctx: Ctx<'_>, name: &Name, key: &SecretKey, value: &SecretString) -> Result<bool> {
+    if !manifests::exists(ctx.env, name) {
+        return Err(manifests::no_instance(ctx.env, name));
+    }
+    let podman = Podman::new();
+    podman.supported()?;
+    let _lock = lock(ctx, name)?;
+    let dir = ctx.env.state();
+    let mut state = State::load(&dir, name)?;
+    store(&podman, &mut state, name, key, value)?;
+    state.save(&dir, name)?;
+    Ok(!state.applied.is_empty())
+}
+
+/// Stores a value under the next version's name. The old version stays until `up` has replaced
+/// the containers that mount it.
+pub(super) fn store(
+    podman: &Podman,
+    state: &mut State,
+    name: &Name,
+    key: &SecretKey,
+    value: &SecretString,
+) -> Result<()> {
+    let present = names(podman, name)?;
+    let mut version = state.secrets.get(key).map_or(1, |v| v + 1);
+    // A name that is there already was left by a change that did not finish.
+    while present.contains(&key.podman_name(name, version)) {
+        version += 1;
+    }
+    podman.secret_create(name, &key.podman_name(name, version), value)?;
+    state.secrets.insert(key.clone(), version);
+    Ok(())
+}
+
+/// The secrets that the manifest asks for and those that were set.
+pub fn list(ctx: Ctx<'_>, name: &Name) -> Result<Vec<SecretStatus>> {
+    let instance = manifests::load(ctx.env, name)?;
+    let podman = Podman::new();
+    podman.supported()?;
+    let present = names(&podman, name)?;
+    let state = State::load(&ctx.env.state(), name)?;
+    let mut keys = instance.secret_keys();
+    keys.extend(state.secrets.keys().cloned());
+    keys.sort();
+    keys.dedup();
+    Ok(keys
+        .into_iter()
+        .map(|key| {
+            let version = state.secrets.get(&key).copied().unwrap_or(1);
+            let present = present.contains(&key.podman_name(name, version));
+            SecretStatus { key, version, present }
+        })
+        .collect())
+}
+
+/// Removes a secret; gives whether there was one.
+pub fn remove(ctx: Ctx<'_>, name: &Name, key: &SecretKey) -> Result<bool> {
+    let podman = Podman::new();
+    podman.supported()?;
+    let _lock = lock(ctx, name)?;
+    let dir = ctx.env.state();
+    let mut state = State::load(&dir, name)?;
+    let Some(version) = state.secrets.remove(key) else { return Ok(false) };
+    podman.secret_rm(&[key.podman_name(name, version)])?;
+    state.save(&dir, name)?;
+    Ok(true)
+}
+
+/// Sees to it that every secret of the instance is there: a database password is made where
+/// there is none; a provider's key is asked for.
+///
+/// # Errors
+/// [`Kind::Failed`] naming the key that is missing and how to set it.
+pub(super) fn ensure(podman: &Podman, state: &mut State, instance: &Instance) -> Result<()> {
+    let name = &instance.name;
+    let present = names(podman, name)?;
+    for key in instance.secret_keys() {
+        let known = state.secrets.get(&key);
+        if known.is_some_and(|v| present.contains(&key.podman_name(name, *v))) {
+            continue;
+        }
+        if key == SecretKey::postgres_password() {
+            // The database's role gets the new password when its container starts.
+            store(podman, state, name, &key, &generate()?)?;
+        } else {
+            return Err(Error::new(Kind::Failed, format!("the secret {key} of {name} is not set"))
+                .hint(format!("set it: ragpod secret set {name} {key} < FILE")));
+        }
+    }
+    Ok(())
+}
+
+/// Removes versions that no unit mounts any more.
+pub(super) fn prune(podman: &Podman, state: &State, name: &Name) -> Result<()> {
+    for secret in names(podman, name)? {
+        let current = state.secrets.iter().any(|(k, v)| k.podman_name(name, *v) == secret);
+        if !current {
+            podman.secret_rm(&[secret])?;
+        }
+    }
+    Ok(())
+}
+
+/// A password of 32 letters and digits from the kernel's generator (190 bits).
+fn generate() -> Result<SecretString> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut password = String::with_capacity(32);
+    let mut buffer = [0u8; 64];
+    while password.len() < 32 {
+        getrandom::fill(&mut buffer)
+            .map_err(|e| Error::failed("the kernel gave no random bytes").cause(e.to_string()))?;
+        // 248 is the largest multiple of 62 in a byte: what is above would favour some letters.
+        let letters = buffer.iter().filter(|b| **b < 248).map(|b| ALPHABET[usize::from(b % 62)]);
+        password.extend(letters.map(char::from).take(32 - password.len()));
+    }
+    Ok(password.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn values() {
+        let value = |b: &[u8]| check_value(b.to_vec()).map(|s| s.expose_secret().to_owned());
+        assert_eq!(value(b"key\n").unwrap(), "key");
+        assert_eq!(value(b"key\r\n").unwrap(), "key");
+        assert_eq!(value(b" k e y ").unwrap(), " k e y ");
+        for bad in [&b""[..], b"\n", b"a\0b", b"a\nb", b"\xff", &vec![b'x'; 70_000]] {
+            assert_eq!(value(bad).unwrap_err().kind, Kind::Usage);
+        }
+    }
+
+    #[test]
+    fn passwords_are_long_and_differ() {
+        let (a, b) = (generate().unwrap(), generate().unwrap());
+        assert_eq!(a.expose_secret().len(), 32);
+        assert!(a.expose_secret().chars().all(|c| c.is_ascii_alphanumeric()));
+        assert_ne!(a.expose_secret(), b.expose_secret());
+    }
+}

@@ -1,0 +1,13 @@
+//! End to end: the built program, real Podman, real systemd, real PostgreSQL, in the test host.
+//!
+//! Each test has instances of its own, which are removed with everything when it ends. A test
+//! that reboots the host waits until no other one runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
+
+mod host;
+
+mod bad_input;
+mod change;
+mod first;
+mod heal;
+mod two;
