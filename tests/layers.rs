@@ -68,7 +68,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        let _ = block_on(async {
+        let gone = block_on(async {
             let systemd = Systemd::connect(&self.env).await?;
             let pattern = format!("{}-*.service", self.name.stem());
             let there: Vec<String> =
@@ -78,7 +78,12 @@ impl Drop for Instance {
             systemd.reload(SOON).await?;
             systemd.reset_failed(&there).await
         });
-        let _ = Podman::new().remove_leftovers(&self.name);
+        let left = Podman::new().remove_leftovers(&self.name);
+        if !std::thread::panicking() {
+            gone.unwrap();
+            left.unwrap();
+            assert!(self.dir.read().unwrap().of(&self.name).is_empty());
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl Generator {
         let files: BTreeSet<&String> = files.into_iter().collect();
         let run = self.dry_run(staged)?;
         let mut verdict = judge(&run, name, &files);
-        if verdict.doubt {
+        if verdict.doubt && !files.is_empty() {
             // Somebody said something without a name: hear this instance's files alone.
             let alone = alone(staged, &files)?;
             let dir = Utf8Path::from_path(alone.path()).unwrap_or(staged);
@@ -258,6 +258,8 @@ pub fn parse(stdout: &str, stderr: &str, success: bool) -> DryRun {
         .filter(|m| {
             !m.is_empty()
                 && !m.starts_with("Loading source ")
+                // An empty directory: the last instance is taken off.
+                && !m.starts_with("No files parsed from ")
                 && *m != "processing encountered some errors"
         })
         .map(str::to_owned)

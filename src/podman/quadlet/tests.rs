@@ -90,6 +90,8 @@ fn a_real_generator_is_understood() {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8Path::from_path(dir.path()).unwrap();
     let write = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();
+    // The last instance is taken off: nothing is left, and that is no error.
+    assert_eq!(generator.check(root, &name(), &[]).unwrap(), Checked::default());
     let ours = ["hybridrag-a-app.container".to_owned(), "hybridrag-a-engine.volume".to_owned()];
     write(&ours[0], "[Container]\nImage=localhost/a:1\n");
     write(&ours[1], "[Volume]\nVolumeName=x\n");
@@ -102,6 +104,14 @@ fn a_real_generator_is_understood() {
     write("bad.container", "[Container]\nImage=localhost/a:1\nExec=a \\q\n");
     let checked = generator.check(root, &name(), &ours).unwrap();
     assert!(checked.warnings.iter().any(|w| w.contains("Bogus")), "{checked:?}");
+
+    // Even where nothing of ours is left.
+    let theirs = tempfile::tempdir().unwrap();
+    let only_theirs = Utf8Path::from_path(theirs.path()).unwrap();
+    for file in ["mine.container", "bad.container"] {
+        std::fs::copy(root.join(file), only_theirs.join(file)).unwrap();
+    }
+    assert!(generator.check(only_theirs, &name(), &[]).unwrap().services.is_empty());
 
     // Ours is an error, in the generator's words; from a drop-in as well.
     std::fs::create_dir(root.join("hybridrag-a-app.container.d")).unwrap();
