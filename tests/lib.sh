@@ -36,6 +36,15 @@ choose_host() {
     fi
 }
 
+# Makes that place ready; in the test host, with the images of the recipes as they are now.
+host_ready() {
+    if [ "${RAGPOD_TEST_HOST:-}" = local ]; then
+        in_host ragpod doctor --quiet
+    else
+        tests/host/ready
+    fi
+}
+
 # in_host CMD…: runs a command where instances run.
 in_host() {
     tests/host/run -- "$@"

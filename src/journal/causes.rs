@@ -223,7 +223,7 @@ mod tests {
             ),
             (
                 Part::App,
-                "Error: no secret with name or id \"hybridrag-a-api-key.1\": no such secret",
+                "Error: no secret with name or id \"hybridrag-a.api-key.1\": no such secret",
                 "secret",
             ),
             (Part::App, "Error: statfs /home/ann/missing: no such file or directory", "folder"),

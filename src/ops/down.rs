@@ -70,7 +70,7 @@ pub async fn remove(ctx: Ctx<'_>, name: &Name, data: bool) -> Result<Option<Utf8
     let state_dir = ctx.env.state();
     if data {
         let podman = Podman::new();
-        let secrets: Vec<String> = podman.secret_list(name)?.into_iter().map(|s| s.name).collect();
+        let secrets: Vec<String> = podman.secret_list(name)?.into_iter().collect();
         podman.secret_rm(&secrets)?;
         match fs::remove_file(&manifest) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => {

@@ -1,7 +1,6 @@
 //! Secrets of an instance: Podman secrets, one name per version, so that a new value is a new
 //! name and restarts whoever mounts it.
 
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::time::Duration;
 
@@ -29,11 +28,6 @@ pub(super) fn lock(ctx: Ctx<'_>, name: &Name) -> Result<Lock> {
         LOCK_WAIT,
         &mut |holder| ctx.progress.step(&format!("waiting for {name}: held by {holder}")),
     )
-}
-
-/// The names that Podman has of an instance's secrets.
-fn names(podman: &Podman, name: &Name) -> Result<BTreeSet<String>> {
-    Ok(podman.secret_list(name)?.into_iter().map(|s| s.name).collect())
 }
 
 /// Reads a secret's value from standard input: one line, or a whole file. One newline at the end,
@@ -115,7 +109,7 @@ pub(super) fn store(
     key: &SecretKey,
     value: &SecretString,
 ) -> Result<()> {
-    let present = names(podman, name)?;
+    let present = podman.secret_list(name)?;
     let mut version = state.secrets.get(key).map_or(1, |v| v + 1);
     // A name that is there already was left by a change that did not finish.
     while present.contains(&key.podman_name(name, version)) {
@@ -131,7 +125,7 @@ pub fn list(ctx: Ctx<'_>, name: &Name) -> Result<Vec<SecretStatus>> {
     let instance = manifests::load(ctx.env, name)?;
     let podman = Podman::new();
     podman.supported()?;
-    let present = names(&podman, name)?;
+    let present = podman.secret_list(name)?;
     let state = State::load(&ctx.env.state(), name)?;
     let mut keys = instance.secret_keys();
     keys.extend(state.secrets.keys().cloned());
@@ -167,7 +161,7 @@ pub fn remove(ctx: Ctx<'_>, name: &Name, key: &SecretKey) -> Result<bool> {
 /// [`Kind::Failed`] naming the key that is missing and how to set it.
 pub(super) fn ensure(podman: &Podman, state: &mut State, instance: &Instance) -> Result<()> {
     let name = &instance.name;
-    let present = names(podman, name)?;
+    let present = podman.secret_list(name)?;
     for key in instance.secret_keys() {
         let known = state.secrets.get(&key);
         if known.is_some_and(|v| present.contains(&key.podman_name(name, *v))) {
@@ -186,7 +180,7 @@ pub(super) fn ensure(podman: &Podman, state: &mut State, instance: &Instance) ->
 
 /// Removes versions that no unit mounts any more.
 pub(super) fn prune(podman: &Podman, state: &State, name: &Name) -> Result<()> {
-    for secret in names(podman, name)? {
+    for secret in podman.secret_list(name)? {
         let current = state.secrets.iter().any(|(k, v)| k.podman_name(name, *v) == secret);
         if !current {
             podman.secret_rm(&[secret])?;

@@ -14,7 +14,7 @@ use crate::model::{Instance, Name, Part};
 use crate::podman::Podman;
 use crate::podman::quadlet::Generator;
 use crate::render::{self, UnitSet};
-use crate::systemd::{Action, Systemd};
+use crate::systemd::{self, Action, Systemd};
 
 /// What `up` found to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +154,9 @@ async fn install(ctx: Ctx<'_>, bus: &Systemd, name: &Name, wanted: &UnitSet) -> 
         .collect();
     if plan.is_empty() {
         // An earlier run may have ended between installing and reloading.
-        if bus.not_loaded(&services).await?.is_empty() {
+        if systemd::check_loaded(&bus.properties_of(&services).await?, dir.path()).is_ok()
+            && bus.need_reload(&services).await?.is_empty()
+        {
             return Ok(plan);
         }
     } else {
@@ -175,15 +177,7 @@ async fn install(ctx: Ctx<'_>, bus: &Systemd, name: &Name, wanted: &UnitSet) -> 
         )?;
     }
     bus.reload(super::RELOAD).await?;
-    if let Some(missing) = bus.not_loaded(&services).await?.first() {
-        return Err(Error::new(
-            Kind::Host,
-            format!("systemd does not see {} ({})", missing.name, missing.load),
-        )
-        .cause(format!("the units are in {}, and Podman's generator accepts them", dir.path()))
-        .hint("see what the generator said: journalctl --user -n 50 -t systemd")
-        .hint("see whether systemd looks there: ragpod doctor"));
-    }
+    systemd::check_loaded(&bus.properties_of(&services).await?, dir.path())?;
     Ok(plan)
 }
 

@@ -11,7 +11,6 @@ mod version;
 
 pub use containers::{Container, ExecOptions};
 pub use images::{Build, Listed};
-pub use secrets::SecretInfo;
 pub use version::{parse_version, require};
 
 use crate::exec::Cmd;

@@ -1,56 +1,21 @@
 //! Podman secrets: values go in through standard input and never come out again.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 
 use super::{INSTANCE_LABEL, Podman};
 use crate::error::{Error, Result};
 use crate::model::Name;
 
-/// A secret, without its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretInfo {
-    /// Its name: `hybridrag-NAME-KEY.VERSION`.
-    pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Inspected {
-    spec: Spec,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Spec {
-    name: String,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-}
-
 impl Podman {
-    /// The secrets of an instance (by label: a prefix would take another instance's, too).
-    pub fn secret_list(&self, instance: &Name) -> Result<Vec<SecretInfo>> {
+    /// The names of an instance's secrets. No instance's name has a dot, so the one before the key
+    /// tells them from those of every other instance.
+    pub fn secret_list(&self, instance: &Name) -> Result<BTreeSet<String>> {
         let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
-        let prefix = format!("{}-", instance.stem());
-        let candidates: Vec<&str> =
-            all.lines().map(str::trim).filter(|name| name.starts_with(&prefix)).collect();
-        if candidates.is_empty() {
-            return Ok(Vec::new());
-        }
-        let inspected: Vec<Inspected> =
-            self.cmd(["secret", "inspect", "--"]).args(candidates).json()?;
-        let mut secrets: Vec<SecretInfo> = inspected
-            .into_iter()
-            .map(|i| SecretInfo { name: i.spec.name, labels: i.spec.labels.unwrap_or_default() })
-            .filter(|s| s.labels.get(INSTANCE_LABEL).map(String::as_str) == Some(instance.as_str()))
-            .collect();
-        secrets.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(secrets)
+        let prefix = format!("{}.", instance.stem());
+        let names = all.lines().map(str::trim).filter(|name| name.starts_with(&prefix));
+        Ok(names.map(str::to_owned).collect())
     }
 
     /// Whether there is a secret of this name.
@@ -95,22 +60,11 @@ mod tests {
 
     #[test]
     fn only_the_instances_own_are_listed() {
-        let (dir, podman) = fake::podman(
-            r#"case "$2" in
-            ls) printf 'hybridrag-a-api-key.1\nhybridrag-a-b-api-key.1\nother\n';;
-            inspect) cat <<'E'
-[{"ID":"1","Spec":{"Name":"hybridrag-a-b-api-key.1","Labels":{"io.ragpod.instance":"a-b"}}},
- {"ID":"2","Spec":{"Name":"hybridrag-a-api-key.1","Labels":{"io.ragpod.instance":"a"}}}]
-E
-            ;; esac"#,
+        let (_dir, podman) = fake::podman(
+            r"printf 'hybridrag-a.api-key.1\nhybridrag-a-b.api-key.1\nhybridrag-b.a.1\nother\n'",
         );
-        let names: Vec<String> =
-            podman.secret_list(&name("a")).unwrap().into_iter().map(|s| s.name).collect();
-        assert_eq!(names, ["hybridrag-a-api-key.1"]);
-        assert_eq!(
-            fake::calls(&dir).lines().nth(1),
-            Some("secret inspect -- hybridrag-a-api-key.1 hybridrag-a-b-api-key.1")
-        );
+        let names = podman.secret_list(&name("a")).unwrap();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["hybridrag-a.api-key.1"]);
         assert!(podman.secret_list(&name("zz")).unwrap().is_empty());
     }
 
@@ -118,7 +72,7 @@ E
     fn the_value_goes_through_standard_input_and_into_no_error() {
         let (dir, podman) = fake::podman("cat > \"$0.in\"; echo refused >&2; exit 125");
         let value = SecretString::from("s3cret-value");
-        let e = podman.secret_create(&name("a"), "hybridrag-a-k.1", &value).unwrap_err();
+        let e = podman.secret_create(&name("a"), "hybridrag-a.k.1", &value).unwrap_err();
         assert_eq!(std::fs::read_to_string(dir.path().join("podman.in")).unwrap(), "s3cret-value");
         assert!(!format!("{e:?}").contains("s3cret"), "{e:?}");
         assert!(!fake::calls(&dir).contains("s3cret"));
