@@ -50,7 +50,10 @@ fn collect(
 ) {
     for entry in dir.entries() {
         let Some(path) = Utf8Path::from_path(entry.path()) else { continue };
-        if path.file_name().is_some_and(|name| LEFT_OUT.contains(&name)) {
+        let litter = |name: &str| {
+            LEFT_OUT.contains(&name) || (name.starts_with('.') && name != ".containerignore")
+        };
+        if path.file_name().is_some_and(litter) {
             continue;
         }
         match entry {
