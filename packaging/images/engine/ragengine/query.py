@@ -69,10 +69,8 @@ async def _offline(store: Store, question: Question) -> tuple[str, list[dict[str
     passages = await _score(store, data.get("chunks", []), vector)
     if question.context_only:
         return _context(passages), _sources(passages, set())
-    model = store.provider.model
-    loop = asyncio.get_running_loop()
-    quotes = await loop.run_in_executor(
-        None, extractive.rank, question.text, vector, passages, model
+    quotes = await asyncio.to_thread(
+        extractive.rank, question.text, vector, passages, store.provider.embed_sentences
     )
     chosen = extractive.select(quotes)
     paths = list(dict.fromkeys(quote.path for quote in chosen))

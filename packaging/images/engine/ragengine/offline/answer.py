@@ -10,14 +10,13 @@ from __future__ import annotations
 import bisect
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..chunking import split_breadcrumb
 from ..errors import NOTHING
-from .model import SentenceModel
 from .text import Line, annotate, content_words, sentences, strip_bullet, unwrap
 
 # Cosines of this model: unrelated sentences stay below 0.2, an answer to a
@@ -31,6 +30,7 @@ _MOST_PASSAGES = 10
 # with it go first.
 _TOKEN_BUDGET = 450
 _MAX_QUOTE = 400
+Embed = Callable[[list[str]], np.ndarray]
 _RUN = re.compile(r"[^\s\u2010\u00ad]+")
 
 
@@ -55,7 +55,7 @@ class Quote:
     passage: int
 
 
-def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], model: SentenceModel) -> list[Quote]:
+def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: Embed) -> list[Quote]:
     """The best sentences of the best passages, best first."""
     best = sorted(passages, key=lambda passage: -passage.score)[:_MOST_PASSAGES]
     candidates: list[tuple[float, Quote]] = []
@@ -81,7 +81,7 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], model: 
         chosen.append(quote)
     if not chosen:
         return []
-    vectors = model.embed([quote.text[:_MAX_QUOTE] for quote in chosen])
+    vectors = embed([quote.text[:_MAX_QUOTE] for quote in chosen])
     scored = []
     for quote, similarity in zip(chosen, vectors @ vector, strict=True):
         shared = len(asked & set(content_words(quote.text))) / (len(asked) or 1)
