@@ -196,6 +196,7 @@ def _ingest(options: argparse.Namespace, path: str) -> int:
             raise _engine_error(message)
         if "event" in message:
             show(message)
+            sys.stdout.flush()
         if "exit" in message:
             return int(message["exit"])
     return FAILED
@@ -207,15 +208,14 @@ def _human(quiet: bool, dry_run: bool) -> Callable[[Message], None]:
         if kind == "plan" and not quiet:
             print(
                 f"{event['files']} files: {event['new']} new, {event['changed']} changed,"
-                f" {event['unchanged']} unchanged, {event['missing']} gone from disk",
-                flush=True,
+                f" {event['unchanged']} unchanged, {event['missing']} gone from disk"
             )
         elif kind == "file":
             if quiet and event["status"] != "failed":
                 return
             reason = f": {event['reason']}" if event["reason"] else ""
             counter = "" if event["status"] == "skipped" else f"[{event['done']}/{event['total']}] "
-            print(f"{counter}{event['status']} {event['path']}{reason}", flush=True)
+            print(f"{counter}{event['status']} {event['path']}{reason}")
         elif kind == "summary":
             _summary(event, dry_run)
 

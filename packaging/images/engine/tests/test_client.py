@@ -149,7 +149,8 @@ class Played(unittest.TestCase):
         self.play(SUMMARY | {"interrupted": True}, {"exit": 130}, wait_for_cancel=True)
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "hybridrag.py"), "ingest"],
-            env=os.environ | {"HYBRIDRAG_SOCKET": self.path},
+            env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+            | {"HYBRIDRAG_SOCKET": self.path},
             stdout=subprocess.PIPE,
             text=True,
         )
