@@ -1,4 +1,5 @@
-//! Podman secrets: values go in through standard input and never come out again.
+//! Podman secrets: values go in through standard input. They come out for one purpose: to look
+//! whether they are anywhere else.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,47 @@ struct Spec {
     labels: Option<BTreeMap<String, String>>,
 }
 
+/// A secret with its value, for looking whether it is somewhere else.
+#[derive(Clone, Debug)]
+pub struct SecretValue {
+    /// Its name: `hybridrag-NAME-KEY.VERSION`.
+    pub name: String,
+    /// The instance that it says it belongs to.
+    pub instance: Option<String>,
+    /// Its value.
+    pub value: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown {
+    spec: Spec,
+    #[serde(default)]
+    secret_data: String,
+}
+
 impl Podman {
+    /// The secrets of all instances with their values, in two calls.
+    pub fn secret_values(&self) -> Result<Vec<SecretValue>> {
+        let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
+        let ours: Vec<&str> =
+            all.lines().map(str::trim).filter(|name| name.starts_with("hybridrag-")).collect();
+        if ours.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The error holds the command line and Podman's own words: neither has a value.
+        let shown: Vec<Shown> =
+            self.cmd(["secret", "inspect", "--showsecret", "--"]).args(ours).json()?;
+        Ok(shown
+            .into_iter()
+            .map(|s| SecretValue {
+                instance: s.spec.labels.and_then(|mut l| l.remove(INSTANCE_LABEL)),
+                name: s.spec.name,
+                value: s.secret_data.into(),
+            })
+            .collect())
+    }
+
     /// The secrets of an instance (by label: a prefix would take another instance's, too).
     pub fn secret_list(&self, instance: &Name) -> Result<Vec<SecretInfo>> {
         let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
@@ -122,6 +163,20 @@ E
         assert_eq!(std::fs::read_to_string(dir.path().join("podman.in")).unwrap(), "s3cret-value");
         assert!(!format!("{e:?}").contains("s3cret"), "{e:?}");
         assert!(!fake::calls(&dir).contains("s3cret"));
+    }
+
+    #[test]
+    fn values_are_read_and_not_shown() {
+        let (_dir, podman) = fake::podman(
+            r#"case "$2" in
+            ls) printf 'other\nhybridrag-a-k.1\n';;
+            inspect) echo '[{"Spec":{"Name":"hybridrag-a-k.1","Labels":{"io.ragpod.instance":"a"}},
+                "SecretData":"s3cret-value"}]';; esac"#,
+        );
+        let all = podman.secret_values().unwrap();
+        assert_eq!(all[0].instance.as_deref(), Some("a"));
+        assert_eq!(all[0].value.expose_secret(), "s3cret-value");
+        assert!(!format!("{all:?}").contains("s3cret"));
     }
 
     #[test]
