@@ -6,8 +6,8 @@
 //! `secret-values`, `container-user`, `container-privileges`, `read-only-root`,
 //! `running-containers`, `networks`, `units-match`, `units-loaded`, `drop-ins`: all there are.
 //!
-//! Not broken here: SELinux and AppArmor switched off (`running-containers`), because the host has
-//! neither; a system call filter that is off is broken, a kernel without one is not. IPv6: the
+//! Not broken here: `label=disable` and `apparmor=unconfined` (`running-containers`), because the
+//! host has neither of what they switch off; a system call filter that is off is broken, a kernel without one is not. IPv6: the
 //! networks have none. Where root is not to be had (`RAGPOD_TEST_HOST=local`), the host has no
 //! address of the outside's, and `public-address`, `outside-name` and `host-services` are not
 //! broken.
@@ -72,7 +72,9 @@ fn instance(name: &str, settings: &[&str]) -> Instance {
     if !settings.is_empty() {
         let source = one.folder();
         let mut args = vec!["create", name, "--force", "--source", &source];
-        settings.iter().for_each(|s| args.extend(["--set", s]));
+        for setting in settings {
+            args.extend(["--set", setting]);
+        }
         ragpod(&args).ok();
     }
     one
@@ -101,7 +103,8 @@ impl Drop for DropIns {
 
 #[test]
 fn two_healthy_instances_pass_every_check_that_can_be_tried() {
-    let _host = shared();
+    // Others' instances are weak on purpose.
+    let _host = alone();
     let one = instance("aud-well", &[]);
     // The gateway itself is somebody that can be reached without a network.
     let two = instance(
@@ -196,10 +199,9 @@ fn weak_containers_are_found() {
             ("running-containers", "app: its root file system is not read-only"),
             ("running-containers", "app: it keeps capabilities"),
             ("running-containers", "app: it may write to /"),
-            ("running-containers", "seccomp"),
+            ("running-containers", "its system calls are not filtered"),
             ("secret-files", "app: /run/secrets/open has mode 0444"),
-            ("drop-ins", "hybridrag-aud-weak-app.container.d/50-test.conf: User=0"),
-            ("drop-ins", "ReadOnly=false"),
+            ("drop-ins", "hybridrag-aud-weak-app.container.d/50-test.conf: User=0, ReadOnly=false"),
             ("drop-ins", "AddCapability=CAP_DAC_OVERRIDE CAP_NET_ADMIN"),
             ("drop-ins", "SeccompProfile=unconfined"),
             ("drop-ins", "mode=0444"),
@@ -344,6 +346,27 @@ fn ways_to_another_instance_are_found() {
             ("drop-ins", "Environment=EGRESS_ALLOW"),
         ],
     );
+}
+
+/// A bridge that forwards what comes back from an internal network: the way from one gateway to
+/// another instance is open.
+#[test]
+fn ways_from_one_gateway_to_another_instance_are_found() {
+    let _host = alone();
+    let allow = ["egress.mode=allow", "egress.allow=[\"api.example.com:443\"]"];
+    let one = instance("aud-gate", &allow);
+    let two = instance("aud-gate-too", &allow);
+    ragpod(&["up", &one.name, &two.name]).ok();
+    sh("podman unshare --rootless-netns sh -euc \
+        'for f in /proc/sys/net/ipv4/conf/podman*/forwarding; do echo 1 > $f; done'")
+    .ok();
+    let v = audit("aud-gate");
+    assert_eq!(v.ran.code, 1, "{}", v.ran);
+    v.are(
+        "fail",
+        &[("other-gateway", "egress connects to 10."), ("other-gateway", "(aud-gate-too)")],
+    );
+    v.are("warn", &[("other-database", "nobody listens there, but its network is reached")]);
 }
 
 /// Open egress is named, not claimed.

@@ -1,6 +1,6 @@
 //! What is installed and loaded, against the manifest.
 
-use super::drop_ins::{Effect, settings};
+use super::drop_ins::{Effect, Setting, settings};
 use super::facts::Facts;
 use super::verdict::{Verdict, skip};
 use crate::host::{Check, Status};
@@ -61,30 +61,29 @@ pub(super) fn drop_ins(facts: &Facts) -> Check {
             v.see(Status::Warn, format!("{} changes a unit that is not there", d.path));
             continue;
         };
-        let mut harmless = Vec::new();
-        for setting in settings(text, part, facts) {
-            match setting.effect {
-                Effect::Weakens => {
-                    v.see(Status::Fail, format!("{}: {}", d.path, setting.shown));
-                    weak.push(d.path.clone());
-                }
-                Effect::Changes => harmless.push(setting.shown),
-            }
+        let (weakening, harmless): (Vec<Setting>, Vec<Setting>) =
+            settings(text, part, facts).into_iter().partition(|s| s.effect == Effect::Weakens);
+        if !weakening.is_empty() {
+            v.see(Status::Fail, format!("{}: {}", d.path, shown(&weakening)));
+            weak.push(d.path.clone());
         }
         // What comes with the operating system is for all services, and not about isolation.
         if !harmless.is_empty() && !d.path.starts_with("/usr/") {
-            v.see(Status::Warn, format!("{}: {}", d.path, harmless.join(", ")));
+            v.see(Status::Warn, format!("{}: {}", d.path, shown(&harmless)));
         }
     }
     let check = v.check(ID, "none is in effect");
     match weak.first() {
         Some(path) => check.fix(format!(
-            "move it away if you do not need it, then: systemctl --user daemon-reload; \
-             ragpod restart {}   ({path})",
+            "if you do not need it: rm {path}; systemctl --user daemon-reload; ragpod restart {}",
             facts.name
         )),
         None => check,
     }
+}
+
+fn shown(settings: &[Setting]) -> String {
+    settings.iter().map(|s| s.shown.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
