@@ -68,7 +68,7 @@ fn is_noise(line: &str) -> bool {
         .iter()
         .any(|what| line.contains(what) && line.contains(" m=+"));
     event
-        || line.contains("Failed to open cgroups file")
+        || (line.starts_with("conmon ") && line.contains("memory.events"))
         || (line.contains(": Killing process ") && line.ends_with("with signal SIGKILL."))
 }
 

@@ -1,8 +1,8 @@
 //! The layers below `ops` on a real host: the user's systemd, Podman and its generator.
 //!
-//! They change the user's units and containers, so they run only when asked to:
-//! `RAGPOD_TEST_LIVE=1`, as an ordinary user with a session, with the image of
-//! `RAGPOD_TEST_IMAGE` (a Debian with coreutils) at hand. Each uses an instance name of its own.
+//! They change the user's units and containers, so they run in the test host (`tests/check` puts
+//! the built test there), with the image of `RAGPOD_TEST_IMAGE` (a Debian with coreutils) at hand.
+//! Each uses an instance name of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
 use std::collections::BTreeMap;
@@ -20,14 +20,6 @@ use ragpod::systemd::{
 };
 
 const SOON: Duration = Duration::from_secs(60);
-
-fn live() -> bool {
-    let live = std::env::var_os("RAGPOD_TEST_LIVE").is_some();
-    if !live {
-        eprintln!("SKIPPED: set RAGPOD_TEST_LIVE=1 on a host with Podman and a user session");
-    }
-    live
-}
 
 fn image() -> String {
     std::env::var("RAGPOD_TEST_IMAGE").unwrap_or("localhost/ragpod-test/base:trixie".to_owned())
@@ -116,9 +108,6 @@ async fn start(
 
 #[test]
 fn connecting_and_listing_is_quick() {
-    if !live() {
-        return;
-    }
     let env = Env::from_process().unwrap();
     let mut times: Vec<Duration> = (0..15)
         .map(|_| {
@@ -148,9 +137,6 @@ fn connecting_and_listing_is_quick() {
 
 #[test]
 fn installed_started_and_taken_off() {
-    if !live() {
-        return;
-    }
     let instance = Instance::new("layers-ok");
     let services = instance.services(&[Part::EngineVolume, Part::App]);
     let volume = Part::EngineVolume.podman_name(&instance.name);
@@ -199,9 +185,6 @@ fn installed_started_and_taken_off() {
 
 #[test]
 fn a_missing_image_is_told_as_such() {
-    if !live() {
-        return;
-    }
     let instance = Instance::new("layers-noimg");
     let (part, text) = container(&instance, Part::App, "true", "");
     instance.install(&[(part, text.replace(&image(), "localhost/nobody/has:this"))]).unwrap();
@@ -227,9 +210,6 @@ fn a_missing_image_is_told_as_such() {
 
 #[test]
 fn a_service_that_comes_up_at_the_second_try() {
-    if !live() {
-        return;
-    }
     let instance = Instance::new("layers-retry");
     let volume = Part::EngineVolume.podman_name(&instance.name);
     let (part, text) = container(
@@ -260,9 +240,6 @@ fn a_service_that_comes_up_at_the_second_try() {
 
 #[test]
 fn dependencies_and_loops_that_never_succeed() {
-    if !live() {
-        return;
-    }
     let instance = Instance::new("layers-loop");
     let needs = format!("Requires={0}\nAfter={0}", Part::Postgres.service(&instance.name));
     let (db, text) = container(&instance, Part::Postgres, "echo broken; exit 3", "");
@@ -289,9 +266,6 @@ fn dependencies_and_loops_that_never_succeed() {
 
 #[test]
 fn never_healthy_is_cancelled_in_time() {
-    if !live() {
-        return;
-    }
     let instance = Instance::new("layers-slow");
     let (part, text) = container(&instance, Part::App, "exec sleep infinity", "");
     let text = text.replace(
@@ -316,9 +290,6 @@ fn never_healthy_is_cancelled_in_time() {
 
 #[test]
 fn a_key_that_this_podman_does_not_know_changes_nothing() {
-    if !live() {
-        return;
-    }
     let instance = Instance::new("layers-key");
     let (part, text) = container(&instance, Part::App, "true", "");
     let broken = text.replace("RunInit=true", "NoSuchKey=true");
@@ -337,9 +308,6 @@ fn a_key_that_this_podman_does_not_know_changes_nothing() {
 
 #[test]
 fn the_host_passes_its_own_checks() {
-    if !live() {
-        return;
-    }
     let env = Env::from_process().unwrap();
     let facts =
         block_on(async { Ok(ragpod::host::Facts::gather(&env, &Podman::new(), &[]).await) })
@@ -352,13 +320,10 @@ fn the_host_passes_its_own_checks() {
 
 #[test]
 fn secrets_and_leftovers() {
-    if !live() {
-        return;
-    }
     let podman = Podman::new();
     let (a, b): (Name, Name) = ("layers-s".parse().unwrap(), "layers-s-b".parse().unwrap());
     let value = secrecy::SecretString::from("v4lue");
-    for (name, secret) in [(&a, "hybridrag-layers-s-k.1"), (&b, "hybridrag-layers-s-b-k.1")] {
+    for (name, secret) in [(&a, "hybridrag-layers-s.k.1"), (&b, "hybridrag-layers-s-b.k.1")] {
         podman.secret_rm(&[secret]).unwrap();
         assert!(!podman.secret_exists(secret).unwrap());
         podman.secret_create(name, secret, &value).unwrap();
@@ -366,9 +331,9 @@ fn secrets_and_leftovers() {
         let e = podman.secret_create(name, secret, &value).unwrap_err();
         assert!(!format!("{e:?}").contains("v4lue"), "{e:?}");
     }
-    let names: Vec<String> = podman.secret_list(&a).unwrap().into_iter().map(|s| s.name).collect();
-    assert_eq!(names, ["hybridrag-layers-s-k.1"]);
-    podman.secret_rm(&["hybridrag-layers-s-k.1", "hybridrag-layers-s-b-k.1"]).unwrap();
+    let names: Vec<String> = podman.secret_list(&a).unwrap().into_iter().collect();
+    assert_eq!(names, ["hybridrag-layers-s.k.1"]);
+    podman.secret_rm(&["hybridrag-layers-s.k.1", "hybridrag-layers-s-b.k.1"]).unwrap();
     let missing: Vec<ragpod::model::ImageRef> =
         vec![image().parse().unwrap(), "localhost/nobody/has:this".parse().unwrap()];
     assert_eq!(podman.missing_images(&missing).unwrap(), missing[1..]);
@@ -376,9 +341,6 @@ fn secrets_and_leftovers() {
 
 #[test]
 fn a_unit_of_somebody_else_with_our_name_is_seen() {
-    if !live() {
-        return;
-    }
     let instance = Instance::new("layers-hidden");
     let services = instance.services(&[Part::App]);
     let theirs = instance.env.config_home.join("systemd/user").join(&services[0]);
@@ -397,9 +359,6 @@ fn a_unit_of_somebody_else_with_our_name_is_seen() {
 
 #[test]
 fn a_pod_that_nobody_manages_is_removed() {
-    if !live() {
-        return;
-    }
     let podman = Podman::new();
     let name: Name = "layers-left".parse().unwrap();
     let pod = Part::Pod.podman_name(&name);

@@ -8,10 +8,14 @@ since() {
 
 # phase WHAT CMD…: runs a command, says what it is and how long it took.
 phase() {
-    local what=$1 start=$EPOCHREALTIME code=0
+    local what=$1 start=$EPOCHREALTIME code
     shift
     printf '\033[1m== %s\033[0m\n' "$what" >&2
-    "$@" || code=$?
+    # A shell of its own, and no `||` beside it: either would switch `set -e` off inside.
+    set +e
+    (set -e && "$@")
+    code=$?
+    set -e
     printf '\033[2m== %s: %s, %s\033[0m\n' "$what" \
         "$([ "$code" = 0 ] && echo done || echo "FAILED ($code)")" "$(since "$start")" >&2
     return "$code"
@@ -33,6 +37,15 @@ choose_host() {
     if [ "${RAGPOD_TEST_HOST:-}" != local ] && [ "$(id -u)" != 0 ]; then
         echo "this machine has no Podman 5 with a user session; the test host needs root: sudo make …" >&2
         return 3
+    fi
+}
+
+# Makes that place ready; in the test host, with the images of the recipes as they are now.
+host_ready() {
+    if [ "${RAGPOD_TEST_HOST:-}" = local ]; then
+        in_host ragpod doctor --quiet
+    else
+        tests/host/ready
     fi
 }
 

@@ -34,10 +34,15 @@ pub(super) async fn ingest(front: &Front<'_>, args: &Ingest) -> Result<ExitCode>
 pub(super) fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode> {
     match verb {
         Secret::Set(args) => {
-            if front.env.stdin_tty {
-                front.printer.say("type the value, then Enter and Ctrl-D:");
-            }
-            let value = ops::secrets::read_value(std::io::stdin().lock())?;
+            ops::manifests::require(front.env, &args.name)?;
+            let value = if front.env.stdin_tty && front.env.stderr_tty {
+                // Not shown, and not in the shell's history.
+                let typed = rpassword::prompt_password(format!("{} of {}: ", args.key, args.name))
+                    .map_err(|e| Error::io("read", "the value from the terminal", &e))?;
+                ops::secrets::read_value(typed.as_bytes())?
+            } else {
+                ops::secrets::read_value(std::io::stdin().lock())?
+            };
             let running = ops::secrets::set(front.quiet(), &args.name, &args.key, &value)?;
             front.printer.say(&format!("{} of {} is set", args.key, args.name));
             if running {

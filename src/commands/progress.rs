@@ -14,7 +14,7 @@ use crate::output::Printer;
 /// Shows an operation's progress through a printer.
 pub struct Live<'a> {
     printer: &'a Printer,
-    bars: MultiProgress,
+    bars: RefCell<MultiProgress>,
     step: RefCell<Option<ProgressBar>>,
     bar: RefCell<Option<ProgressBar>>,
     services: RefCell<BTreeMap<String, Line>>,
@@ -32,7 +32,7 @@ impl<'a> Live<'a> {
     pub fn new(printer: &'a Printer) -> Self {
         Self {
             printer,
-            bars: MultiProgress::new(),
+            bars: RefCell::default(),
             step: RefCell::default(),
             bar: RefCell::default(),
             services: RefCell::default(),
@@ -40,9 +40,14 @@ impl<'a> Live<'a> {
     }
 
     fn spinner(&self, what: String) -> ProgressBar {
-        let bar = self.bars.add(ProgressBar::new_spinner().with_prefix(what));
+        let bar = self.bars.borrow().add(ProgressBar::new_spinner().with_prefix(what));
         // `wide_msg` is cut to the terminal's width.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg:.dim}") {
+        let template = if self.printer.colour() {
+            "{spinner} {prefix}  {wide_msg:.dim}"
+        } else {
+            "{spinner} {prefix}  {wide_msg}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -55,10 +60,18 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// Leaves finished services on the screen for good, so that what comes next stands below them.
+    fn settle(&self) {
+        if self.services.borrow().values().all(|line| line.finished) {
+            self.services.take();
+            self.bars.take();
+        }
+    }
+
     /// Prints a line without breaking the bars.
     fn say(&self, line: &str) {
         if self.printer.live {
-            self.bars.suspend(|| self.printer.say(line));
+            self.bars.borrow().suspend(|| self.printer.say(line));
         } else {
             self.printer.say(line);
         }
@@ -119,8 +132,10 @@ impl Progress for Live<'_> {
         bar.set_prefix(text);
         let mark = match phase {
             Phase::Working => return,
-            Phase::Done => "✓".green().to_string(),
-            Phase::Failed => "✗".red().to_string(),
+            Phase::Done if self.printer.colour() => "✓".green().to_string(),
+            Phase::Failed if self.printer.colour() => "✗".red().to_string(),
+            Phase::Done => "✓".to_owned(),
+            Phase::Failed => "✗".to_owned(),
         };
         line.finished = true;
         if let Ok(style) = ProgressStyle::with_template(&format!("{mark} {{prefix}}")) {
@@ -140,7 +155,7 @@ impl Progress for Live<'_> {
         }
         let mut slot = self.bar.borrow_mut();
         let bar = slot.get_or_insert_with(|| {
-            let bar = self.bars.add(ProgressBar::new(total));
+            let bar = self.bars.borrow().add(ProgressBar::new(total));
             let template = "{bar:28} {pos}/{len} {per_sec} {eta} left  {wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
@@ -154,10 +169,11 @@ impl Progress for Live<'_> {
 
     fn done(&self, text: &str) {
         self.end_step();
+        self.settle();
         self.say(text);
     }
 
     fn warn(&self, text: &str) {
-        self.bars.suspend(|| self.printer.warn(text));
+        self.bars.borrow().suspend(|| self.printer.warn(text));
     }
 }

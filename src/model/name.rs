@@ -261,11 +261,12 @@ impl SecretKey {
         &self.0
     }
 
-    /// The Podman secret of this key at a version: `hybridrag-NAME-KEY.VERSION`. A new version is a
-    /// new name, so that the units that mount it change and their services are restarted.
+    /// The Podman secret of this key at a version: `hybridrag-NAME.KEY.VERSION`. A new version is a
+    /// new name, so that the units that mount it change and their services are restarted. No name
+    /// and no key has a dot, so no two instances have the same.
     #[must_use]
     pub fn podman_name(&self, name: &Name, version: u32) -> String {
-        format!("hybridrag-{name}-{}.{version}", self.0)
+        format!("hybridrag-{name}.{}.{version}", self.0)
     }
 }
 

@@ -15,7 +15,7 @@ pub use images::{Build, Listed};
 pub use inspect::{
     Attachment, Binding, HostConfig, Inspected, Mount, NetworkInfo, NetworkSettings, Ports,
 };
-pub use secrets::{SecretInfo, SecretValue};
+pub use secrets::SecretValue;
 pub use version::{parse_version, require};
 
 use crate::exec::Cmd;

@@ -148,7 +148,7 @@ fn two_healthy_instances_pass_every_check_that_can_be_tried() {
 
     // All that run, for people; nothing that is secret.
     let secret = sh("podman secret inspect --showsecret --format '{{.SecretData}}' \
-        hybridrag-aud-well-postgres-password.1")
+        hybridrag-aud-well.postgres-password.1")
     .ok();
     let all = ragpod(&["audit"]);
     assert!(all.out.contains("aud-well\n") && all.out.contains("aud-well-too\n"), "{all}");
@@ -178,7 +178,7 @@ fn weak_containers_are_found() {
                 "[Container]\nUser=0\nGroup=0\nReadOnly=false\nNoNewPrivileges=false\n\
              AddCapability=CAP_DAC_OVERRIDE CAP_NET_ADMIN\nSeccompProfile=unconfined\n\
              Volume=%h:/mnt/home\n\
-             Secret=hybridrag-aud-weak-postgres-password.1,type=mount,target=open,mode=0444\n",
+             Secret=hybridrag-aud-weak.postgres-password.1,type=mount,target=open,mode=0444\n",
             ),
             // One for a part that it has not.
             ("-egress.container", "[Container]\nUser=0\n"),
@@ -257,7 +257,7 @@ fn files_units_and_roles_are_looked_at() {
     let v = broken(
         &format!(
             "cp {manifest} ~/kept; printf '# %s\\n' \"$(podman secret inspect --showsecret \
-             --format '{{{{.SecretData}}}}' hybridrag-aud-disk-postgres-password.1)\" >> {manifest}"
+             --format '{{{{.SecretData}}}}' hybridrag-aud-disk.postgres-password.1)\" >> {manifest}"
         ),
         "secret-values",
         "the value of postgres-password is in",

@@ -141,3 +141,24 @@ fn a_full_disk() {
     ran.code(1).tells("No space left").tells("free some space");
     assert_eq!(one.status()["state"], "not-installed");
 }
+
+#[test]
+fn a_failed_start_says_which_unit_why_and_what_to_type() {
+    let _host = shared();
+    let one = Instance::create("e2e-fails", &[("a.md", "x")]);
+    let source = format!("{}:**/*.md", one.folder());
+    // The database's image as the engine's: it ends at once, for want of its volume.
+    let wrong = "engine.image=localhost/ragpod/postgres:17";
+    ragpod(&["create", "e2e-fails", "--force", "--source", &source, "--set", wrong]).ok();
+    let up = one.ragpod("up", &[]).code(1);
+    let up = up
+        .tells("error: app of e2e-fails did not start: hybridrag-e2e-fails-app.service: failed")
+        .tells("its last words:")
+        .tells("is not writable by user 1000")
+        .tells("hint: see more: ragpod logs e2e-fails");
+    assert!(!up.err.contains("container died"), "noise in\n{up}");
+    // The manifest put right, the same command completes what it began.
+    ragpod(&["create", "e2e-fails", "--force", "--source", &source]).ok();
+    one.up();
+    assert_eq!(one.status()["state"], "running");
+}

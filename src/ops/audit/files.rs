@@ -115,9 +115,9 @@ pub(super) fn scan(
 ) -> Scan {
     let mut scan = Scan::default();
     let mut values = Vec::new();
-    let prefix = format!("{}-", name.stem());
-    for s in secrets.iter().filter(|s| s.instance.as_deref() == Some(name.as_str())) {
-        let key = s.name.strip_prefix(&prefix).unwrap_or(&s.name);
+    let prefix = format!("{}.", name.stem());
+    for s in secrets {
+        let Some(key) = s.name.strip_prefix(&prefix) else { continue };
         let key = key.rsplit_once('.').map_or(key, |(key, _)| key).to_owned();
         if s.value.expose_secret().len() < SHORT {
             scan.short.push(key);
@@ -252,15 +252,12 @@ mod tests {
         write(&manifests::path(&env, &name), "x = \"planted-value\"");
         write(&env.units().join("hybridrag-b.pod"), "planted-value");
         write(&env.data_home.join("containers/storage/secrets/filedriver/secretsdata.json"), "");
-        let secret = |name: &str, instance: &str, value: &str| SecretValue {
-            name: name.into(),
-            instance: Some(instance.into()),
-            value: value.into(),
-        };
+        let secret =
+            |name: &str, value: &str| SecretValue { name: name.into(), value: value.into() };
         let secrets = [
-            secret("hybridrag-a-api-key.2", "a", "planted-value"),
-            secret("hybridrag-a-pin.1", "a", "1234"),
-            secret("hybridrag-b-api-key.1", "b", "another-value"),
+            secret("hybridrag-a.api-key.2", "planted-value"),
+            secret("hybridrag-a.pin.1", "1234"),
+            secret("hybridrag-a-b.api-key.1", "another-value"),
         ];
         let found = scan(&env, &name, &secrets, &[], "… another-value …", "psql planted-value");
         assert_eq!(found.short, ["pin"]);

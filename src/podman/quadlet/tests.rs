@@ -73,11 +73,11 @@ fn no_generator_is_the_hosts_fault() {
     assert!(Generator::find_in(&["/nonexistent/quadlet", "/bin/sh"]).is_ok());
 }
 
-/// With a real generator, where there is one: `RAGPOD_TEST_QUADLET=/usr/libexec/podman/quadlet`.
+/// With a real generator, where there is one: `RAGPOD_QUADLET=/usr/libexec/podman/quadlet`.
 #[test]
 #[allow(clippy::print_stderr)]
 fn a_real_generator_is_understood() {
-    let generator = match std::env::var("RAGPOD_TEST_QUADLET") {
+    let generator = match std::env::var("RAGPOD_QUADLET") {
         Ok(path) => Generator::at(path.into()),
         Err(_) => match Generator::find() {
             Ok(generator) => generator,

@@ -100,7 +100,7 @@ fn a_new_version_of_a_secret_changes_its_readers_only() {
     let changed: Vec<_> = old.names().filter(|f| old.hash(f) != new.hash(f)).collect();
     assert_eq!(changed, ["hybridrag-azure-app.container"]);
     assert_ne!(old.digest(), new.digest());
-    assert!(new.get(changed[0]).unwrap().contains("hybridrag-azure-api-key.2,type=mount"));
+    assert!(new.get(changed[0]).unwrap().contains("hybridrag-azure.api-key.2,type=mount"));
 }
 
 #[test]

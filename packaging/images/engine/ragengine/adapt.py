@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .errors import one_line
+from .log import log
+
 
 def _replace(module: Any, name: str, value: Any) -> Any:
     """Set an attribute that must already exist; returns the old one."""
@@ -35,6 +38,9 @@ def apply(connection_settings: Callable[[], dict[str, Any]], *, offline: bool) -
     for name, module in (("PGKVStorage", "kv"), ("PGGraphStorage", "graph")):
         STORAGES[name] = f"{__package__}.storage.{module}"
 
+    _replace(postgres_impl.PostgreSQLDB, "_ensure_pool", _ensure_pool)
+    _replace(postgres_impl.PostgreSQLDB, "_before_sleep", _before_sleep)
+
     manager = postgres_impl.ClientManager
     if not hasattr(manager, "_unadapted_get_config"):
         manager._unadapted_get_config = manager.get_config
@@ -49,6 +55,29 @@ def apply(connection_settings: Callable[[], dict[str, Any]], *, offline: bool) -
 
     if offline:
         _replace(lightrag.operate, "_handle_entity_relation_summary", _first_descriptions)
+
+
+async def _ensure_pool(self: Any) -> None:
+    """Open the pool once, however many ask. LightRAG's own waits for ever when
+    the first attempt fails: it resets the pool between attempts under the lock
+    that it already holds."""
+    if self.pool is None:
+        async with self._pool_reconnect_lock:
+            if self.pool is None:
+                self._opening = True
+                try:
+                    await self.initdb()
+                finally:
+                    self._opening = False
+
+
+async def _before_sleep(self: Any, retry_state: Any) -> None:
+    """Between two attempts: drop the pool, unless it is being opened."""
+    error = retry_state.outcome.exception() if retry_state.outcome else None
+    if retry_state.attempt_number == 1:
+        log.warning("the database went away, trying again: %s", one_line(error or "", 120))
+    if not getattr(self, "_opening", False):
+        await self._reset_pool()
 
 
 async def _first_descriptions(

@@ -8,6 +8,10 @@ NOT_READY = 4
 BAD_CONFIG = 78
 INTERRUPTED = 130
 
+# Answers that are no errors.
+NOTHING = "Nothing in the ingested documents answers this question."
+EMPTY = "Nothing has been ingested yet, so there is nothing to answer from."
+
 
 class EngineError(Exception):
     """One line of what is wrong, one of what to do about it, an exit code."""

@@ -44,12 +44,14 @@ def set_up(level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     log.setLevel(level)
+    # It says so each time its pool cannot connect while the database restarts.
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)
     quiet_lightrag()
 
 
 def quiet_lightrag(level: int = logging.WARNING) -> None:
-    """LightRAG adds a handler of its own when it is imported."""
+    """LightRAG adds a handler of its own when it is imported and finds none."""
     logger = logging.getLogger("lightrag")
-    logger.handlers[:] = []
+    logger.handlers[:] = [logging.NullHandler()]
     logger.propagate = True
     logger.setLevel(level)

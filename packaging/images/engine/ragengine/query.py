@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .chunking import split_breadcrumb
-from .errors import WRONG_USE, EngineError, one_line
+from .errors import EMPTY, NOTHING, WRONG_USE, EngineError, one_line
 from .log import log
 from .store import Store
 
@@ -42,8 +42,6 @@ async def answer(store: Store, question: Question) -> dict[str, Any]:
     check(question)
     started = time.monotonic()
     if (await store.document_counts())["processed"] == 0:
-        from .offline.answer import EMPTY
-
         text, sources = EMPTY, []
     elif store.settings.offline:
         text, sources = await _offline(store, question)
@@ -71,10 +69,8 @@ async def _offline(store: Store, question: Question) -> tuple[str, list[dict[str
     passages = await _score(store, data.get("chunks", []), vector)
     if question.context_only:
         return _context(passages), _sources(passages, set())
-    model = store.provider.model
-    loop = asyncio.get_running_loop()
-    quotes = await loop.run_in_executor(
-        None, extractive.rank, question.text, vector, passages, model
+    quotes = await asyncio.to_thread(
+        extractive.rank, question.text, vector, passages, store.provider.embed_sentences
     )
     chosen = extractive.select(quotes)
     paths = list(dict.fromkeys(quote.path for quote in chosen))
@@ -111,7 +107,9 @@ async def _score(store: Store, chunks: list[dict[str, Any]], vector: np.ndarray)
         own = vectors.get(chunk["chunk_id"])
         if own is None:
             continue
-        score = float(np.dot(np.asarray(own, np.float32), vector))
+        own = np.asarray(own, np.float32)
+        norms = float(np.linalg.norm(own) * np.linalg.norm(vector)) or 1.0
+        score = float(own @ vector) / norms
         passages.append(Passage(chunk["chunk_id"], chunk["file_path"], chunk["content"], score))
     passages.sort(key=lambda passage: -passage.score)
     return passages
@@ -136,8 +134,6 @@ def _sources(passages: list[Any], cited: set[str]) -> list[dict[str, Any]]:
 
 def _context(passages: list[Any]) -> str:
     if not passages:
-        from .offline.answer import NOTHING
-
         return NOTHING
     return "\n\n".join(f"[{p.path}]\n{split_breadcrumb(p.content)[1]}" for p in passages)
 
@@ -173,15 +169,15 @@ async def _remote(store: Store, question: Question) -> tuple[str, list[dict[str,
     else:
         result = await store.rag.aquery_llm(question.text, parameters)
     if result.get("status") == "failure" and not result.get("data"):
-        reason = result.get("message", "")
-        if "no results" in reason.lower() or "no relevant" in reason.lower():
-            from .offline.answer import NOTHING
-
+        if (result.get("metadata") or {}).get("failure_reason") == "no_results":
             return NOTHING, []
+        reason = str(result.get("message", ""))
+        refused = store.refused
+        if refused and refused.message in reason:
+            raise refused
         raise EngineError(f"the query failed: {one_line(reason)}")
     data = result.get("data") or {}
-    norm = float(np.linalg.norm(vector)) or 1.0
-    passages = await _score(store, data.get("chunks", []), vector / norm)
+    passages = await _score(store, data.get("chunks", []), vector)
     if question.context_only:
         return _context(passages), _sources(passages, set())
     text = (result.get("llm_response") or {}).get("content") or ""

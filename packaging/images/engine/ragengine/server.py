@@ -172,6 +172,7 @@ class Server:
             return await self._health()
         if self.store is None:
             raise EngineError("the engine is still starting", "wait for it, or look into its log", NOT_READY)
+        await self.store.until_alive()
         if command == "status":
             await send({"result": await self._status()})
             return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ import asyncpg  # noqa: E402
 
 from .chunking import make_chunker  # noqa: E402
 from .config import Settings  # noqa: E402
-from .errors import FAILED, WRONG_USE, EngineError, one_line  # noqa: E402
+from .errors import FAILED, NOT_READY, WRONG_USE, EngineError, one_line  # noqa: E402
 from .log import log, quiet_lightrag  # noqa: E402
 from .providers.base import Provider  # noqa: E402
 
@@ -74,6 +75,8 @@ class Store:
         self.settings = settings
         self.provider = provider
         self.rag: Any = None
+        #: The last refusal of the provider: LightRAG passes on its text alone.
+        self.refused: EngineError | None = None
 
     # -- start and stop ----------------------------------------------------
 
@@ -187,12 +190,16 @@ class Store:
 
         async def complete(prompt: str, system_prompt: str | None = None, **options: Any) -> str:
             wanted = options.get("response_format") or {}
-            return await provider.complete(
-                prompt,
-                system_prompt,
-                options.get("history_messages") or (),
-                isinstance(wanted, dict) and wanted.get("type") == "json_object",
-            )
+            try:
+                return await provider.complete(
+                    prompt,
+                    system_prompt,
+                    options.get("history_messages") or (),
+                    isinstance(wanted, dict) and wanted.get("type") == "json_object",
+                )
+            except EngineError as error:
+                self.refused = error
+                raise
 
         working = s.state_dir / "lightrag"
         working.mkdir(parents=True, exist_ok=True)
@@ -277,6 +284,20 @@ class Store:
                 return await pool.fetchval("SELECT 1") == 1
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             return False
+
+    async def until_alive(self, patience: float = 20.0) -> None:
+        """Wait for a database that is being restarted."""
+        deadline = time.monotonic() + patience
+        while not await self.alive():
+            if time.monotonic() > deadline:
+                raise EngineError(
+                    "the database does not answer", "is its container running?", NOT_READY
+                )
+            await asyncio.sleep(0.3)
+            if self.db.pool is None:
+                with contextlib.suppress(OSError, asyncpg.PostgresError, EngineError):
+                    async with asyncio.timeout(5):
+                        await self.db._ensure_pool()
 
     async def get_state(self, key: str) -> Any:
         """A value of the engine's own, or None."""

@@ -7,15 +7,17 @@ the place it stands at.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..chunking import split_breadcrumb
-from .model import SentenceModel
-from .text import annotate, content_words, sentences, unwrap
+from ..errors import NOTHING
+from .text import Line, annotate, content_words, sentences, strip_bullet, unwrap
 
 # Cosines of this model: unrelated sentences stay below 0.2, an answer to a
 # question lies between 0.35 and 0.8.
@@ -28,8 +30,8 @@ _MOST_PASSAGES = 10
 # with it go first.
 _TOKEN_BUDGET = 450
 _MAX_QUOTE = 400
-NOTHING = "Nothing in the ingested documents answers this question."
-EMPTY = "Nothing has been ingested yet, so there is nothing to answer from."
+Embed = Callable[[list[str]], np.ndarray]
+_RUN = re.compile(r"[^\s\u2010\u00ad]+")
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,18 @@ class Quote:
     passage: int
 
 
-def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], model: SentenceModel) -> list[Quote]:
+def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: Embed) -> list[Quote]:
     """The best sentences of the best passages, best first."""
     best = sorted(passages, key=lambda passage: -passage.score)[:_MOST_PASSAGES]
     candidates: list[tuple[float, Quote]] = []
     asked = set(content_words(question))
     for number, passage in enumerate(best):
         heading, body = split_breadcrumb(passage.content)
-        for block in unwrap(body.split("\n")):
-            for sentence in sentences(block):
+        lines = [line.text for line in annotate(body) if not line.is_heading]
+        for block in unwrap(lines):
+            for sentence in sentences(strip_bullet(block)):
                 words = content_words(sentence)
-                if len(words) < 2 or len(sentence) < 12:
+                if len(words) < 2 or len(sentence) < 12 or _is_table(sentence):
                     continue
                 shared = len(asked & set(words)) / (len(asked) or 1)
                 quote = Quote(sentence, passage.path, heading, passage.score, number)
@@ -78,7 +81,7 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], model: 
         chosen.append(quote)
     if not chosen:
         return []
-    vectors = model.embed([quote.text[:_MAX_QUOTE] for quote in chosen])
+    vectors = embed([quote.text[:_MAX_QUOTE] for quote in chosen])
     scored = []
     for quote, similarity in zip(chosen, vectors @ vector, strict=True):
         shared = len(asked & set(content_words(quote.text))) / (len(asked) or 1)
@@ -88,6 +91,11 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], model: 
         scored.append(Quote(quote.text, quote.path, quote.heading, score, quote.passage))
     scored.sort(key=lambda quote: -quote.score)
     return _distinct(scored)
+
+
+def _is_table(text: str) -> bool:
+    """Rows and rules of a drawn table are no sentences."""
+    return any("\u2500" <= char <= "\u257f" for char in text) or text.count("|") > 2
 
 
 def _distinct(quotes: list[Quote]) -> list[Quote]:
@@ -129,23 +137,34 @@ class Place:
         return f"{where} ({self.heading})" if self.heading else where
 
 
-def locate(quote: Quote, document: str | None) -> Place:
-    """Line numbers of a quote in its document, found by its letters alone:
-    line breaks, indentation and hyphenation are not part of the quote."""
-    if document:
-        kept = [n for n, char in enumerate(document) if not _laid_out(char)]
-        wanted = "".join(char for char in quote.text if not _laid_out(char))
-        found = "".join(document[n] for n in kept).find(wanted)
-        if found >= 0:
-            first = document.count("\n", 0, kept[found]) + 1
-            last = document.count("\n", 0, kept[found + len(wanted) - 1]) + 1
-            headings = annotate(document)[first - 1].headings
-            return Place(quote.path, first, last, " › ".join(headings))
-    return Place(quote.path, 0, 0, quote.heading)
+class Document:
+    """A document's text, made ready for finding quotes in it: line breaks,
+    indentation and hyphenation are not part of a quote."""
 
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self._text = text
+        self._runs = [match.start() for match in _RUN.finditer(text)]
+        pieces = _RUN.findall(text)
+        self._offsets = list(itertools.accumulate((len(piece) for piece in pieces), initial=0))
+        self._letters = "".join(pieces)
+        self._lines: list[Line] = []
 
-def _laid_out(char: str) -> bool:
-    return char.isspace() or char in "\u2010\u00ad"
+    def locate(self, quote: str) -> tuple[int, int, str] | None:
+        """First and last line of a quote, and the headings above it."""
+        letters = "".join(_RUN.findall(quote))
+        found = self._letters.find(letters)
+        if found < 0 or not letters:
+            return None
+        first = self._line_at(found)
+        if not self._lines:
+            self._lines = annotate(self._text)
+        headings = self._lines[first - 1].headings
+        return first, self._line_at(found + len(letters) - 1), " › ".join(headings)
+
+    def _line_at(self, letter: int) -> int:
+        run = bisect.bisect_right(self._offsets, letter) - 1
+        return self._text.count("\n", 0, self._runs[run]) + 1
 
 
 def compose(quotes: Sequence[Quote], documents: dict[str, str]) -> str:
@@ -153,10 +172,13 @@ def compose(quotes: Sequence[Quote], documents: dict[str, str]) -> str:
     stand for."""
     if not quotes:
         return NOTHING
+    known = {path: Document(path, text) for path, text in documents.items()}
     marks: dict[Place, int] = {}
     lines = []
     for quote in quotes:
-        place = locate(quote, documents.get(quote.path))
+        document = known.get(quote.path)
+        found = document.locate(quote.text) if document else None
+        place = Place(quote.path, *(found or (0, 0, quote.heading)))
         number = marks.setdefault(place, len(marks) + 1)
         text = quote.text if len(quote.text) <= _MAX_QUOTE else quote.text[: _MAX_QUOTE - 1] + "…"
         lines.append(f"- {text} [{number}]")

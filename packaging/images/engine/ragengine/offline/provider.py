@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -17,11 +18,37 @@ from .text import content_words
 
 # Entities are embedded again each time a document mentions them, mostly with
 # the same text: as many vectors as these are kept (1.5 KiB each).
-_REMEMBERED = 8192
+_REMEMBERED = 4096
 _LONGEST_REMEMBERED = 600
 # Of an entity's description: its name carries most of the meaning, and an
 # ingest embeds more entities than passages.
 _DESCRIPTION_WORDS = 8
+
+
+class _Memory:
+    """Vectors of the texts that were embedded last."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def embed(
+        self, texts: Sequence[str], embed: Callable[[list[str]], np.ndarray]
+    ) -> np.ndarray:
+        """One vector per text; only what is not known is computed."""
+        with self._lock:
+            vectors = {text: self._known[text] for text in texts if text in self._known}
+        missing = [text for text in dict.fromkeys(texts) if text not in vectors]
+        if missing:
+            vectors.update(zip(missing, embed(missing), strict=True))
+        with self._lock:
+            for text, vector in vectors.items():
+                if len(text) <= _LONGEST_REMEMBERED:
+                    self._known[text] = vector.copy()
+                    self._known.move_to_end(text)
+            while len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return np.stack([vectors[text] for text in texts])
 
 
 class OfflineProvider(Provider):
@@ -33,27 +60,21 @@ class OfflineProvider(Provider):
         self.model = SentenceModel(settings.model_dir)
         self._bulk = ThreadPoolExecutor(1, thread_name_prefix="embed")
         self._urgent = ThreadPoolExecutor(1, thread_name_prefix="query")
-        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._known = _Memory()
+        self._sentences = _Memory()
         self._llm = None
 
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> np.ndarray:
-        loop = asyncio.get_running_loop()
-        missing = list(dict.fromkeys(text for text in texts if text not in self._known))
-        fresh: dict[str, np.ndarray] = {}
-        if missing:
-            # A question does not wait for a document's passages.
-            pool = self._urgent if query else self._bulk
-            embed = partial(self.model.embed, missing, condense=not query)
-            vectors = await loop.run_in_executor(pool, embed)
-            fresh = dict(zip(missing, vectors, strict=True))
-        result = np.stack([fresh[t] if t in fresh else self._known[t] for t in texts])
-        for text in texts:
-            if len(text) <= _LONGEST_REMEMBERED:
-                self._known[text] = fresh[text] if text in fresh else self._known[text]
-                self._known.move_to_end(text)
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
-        return result
+        # A question does not wait for a document's passages.
+        pool = self._urgent if query else self._bulk
+        embed = partial(self.model.embed, condense=not query)
+        memory = self._sentences if query else self._known
+        work = partial(memory.embed, texts, embed)
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+    def embed_sentences(self, texts: Sequence[str]) -> np.ndarray:
+        """Sentences to be ranked; those of an earlier question are known."""
+        return self._sentences.embed(texts, self.model.embed)
 
     async def complete(
         self,

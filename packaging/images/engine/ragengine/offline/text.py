@@ -76,7 +76,7 @@ def _heading(line: str, following: str, index: int) -> tuple[int, str] | None:
     mark = _UNDERLINE.match(following)
     if mark and len(line) <= 120 and len(mark[1]) >= max(3, len(line) * 2 // 3) and WORD.search(line):
         return ("=-~^*+".index(mark[1][0]) + 1), line
-    if _MANUAL_HEADING.match(line) and index > 0:
+    if _MANUAL_HEADING.match(line):
         return 2, line
     if index == 0 and re.match(r"^\S+\(\d\w*\)\s", line):
         # The top line of a rendered manual page names the page.
@@ -113,6 +113,11 @@ def unwrap(lines: list[str]) -> list[str]:
         current.append(re.sub(r"\s+", " ", stripped))
     close()
     return blocks
+
+
+def strip_bullet(block: str) -> str:
+    """A list item without its mark."""
+    return _BULLET.sub("", block, count=1)
 
 
 def sentences(block: str) -> list[str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 # How long a read waits for company. A document's entities arrive within this,
 # and a question does not notice it.
 _PAUSE = 0.003
 
 
-class Coalescer[K: Hashable]:
+class Coalescer(Generic[K]):
     """Collects keys for a moment and fetches them together."""
 
     def __init__(self, fetch: Callable[[list[K]], Awaitable[dict[K, Any]]]) -> None:

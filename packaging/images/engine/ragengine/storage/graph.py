@@ -83,6 +83,64 @@ class PGGraphStorage(postgres_impl.PGGraphStorage):
             found[row["src"], row["tgt"]] = properties
         return found
 
+    async def get_edges_batch(
+        self, pairs: list[dict[str, str]], batch_size: int = 500
+    ) -> dict[Pair, dict]:
+        wanted = list(dict.fromkeys((pair["src"], pair["tgt"]) for pair in pairs))
+        if not wanted:
+            return {}
+        await self.flush()
+        return await self._read_edges(wanted)
+
+    async def node_degrees_batch(self, node_ids: list[str], batch_size: int = 500) -> dict[str, int]:
+        degrees = dict.fromkeys(node_ids, 0)
+        for node_id, _, _ in await self._neighbours(list(degrees)):
+            degrees[node_id] += 1
+        return degrees
+
+    async def get_nodes_edges_batch(
+        self, node_ids: list[str], batch_size: int = 500
+    ) -> dict[str, list[Pair]]:
+        edges: dict[str, list[Pair]] = {node_id: [] for node_id in node_ids}
+        for node_id, source, target in await self._neighbours(list(edges)):
+            edges[node_id].append((source, target))
+        return edges
+
+    async def _neighbours(self, node_ids: list[str]) -> list[tuple[str, str, str]]:
+        """Every edge of the nodes: the node, the edge's source and target."""
+        if not node_ids:
+            return []
+        await self.flush()
+        graph = self.graph_name
+        # The ids come back as JSON text, which is what AGE's type prints.
+        rows = await self.db.query(
+            f"""
+            WITH node AS (
+                SELECT i.id AS name, b.id AS vid FROM unnest($1::text[]) AS i(id)
+                JOIN "{graph}".base b ON {_ID.format("b")} = {_AGTYPE.format("i.id")}
+            ), edge AS (
+                SELECT n.name, e.end_id AS other, true AS leaves
+                FROM node n JOIN "{graph}"."DIRECTED" e ON e.start_id = n.vid
+                UNION ALL
+                SELECT n.name, e.start_id, false
+                FROM node n JOIN "{graph}"."DIRECTED" e ON e.end_id = n.vid
+            )
+            SELECT e.name, {_ID.format("o")}::text AS other, e.leaves
+            FROM edge e JOIN "{graph}".base o ON o.id = e.other
+            """,
+            [node_ids],
+            multirows=True,
+            with_age=True,
+            graph_name=graph,
+        )
+        found = []
+        for row in rows:
+            name, other = row["name"], row["other"]
+            if other.startswith('"'):
+                other = json.loads(other)
+            found.append((name, name, other) if row["leaves"] else (name, other, name))
+        return found
+
     # -- writing -----------------------------------------------------------
 
     async def upsert_node(self, node_id: str, node_data: dict[str, str]) -> None:
@@ -186,22 +244,6 @@ class PGGraphStorage(postgres_impl.PGGraphStorage):
     async def get_nodes_batch(self, node_ids: list[str], batch_size: int = 1000) -> dict[str, dict]:
         await self.flush()
         return await super().get_nodes_batch(node_ids, batch_size)
-
-    async def node_degrees_batch(self, node_ids: list[str], batch_size: int = 500) -> dict[str, int]:
-        await self.flush()
-        return await super().node_degrees_batch(node_ids, batch_size)
-
-    async def get_edges_batch(
-        self, pairs: list[dict[str, str]], batch_size: int = 500
-    ) -> dict[Pair, dict]:
-        await self.flush()
-        return await super().get_edges_batch(pairs, batch_size)
-
-    async def get_nodes_edges_batch(
-        self, node_ids: list[str], batch_size: int = 500
-    ) -> dict[str, list[Pair]]:
-        await self.flush()
-        return await super().get_nodes_edges_batch(node_ids, batch_size)
 
     async def get_node_edges(self, source_node_id: str) -> list[Pair] | None:
         await self.flush()

@@ -1,0 +1,129 @@
+"""A real engine as a process of its own, over the database that is given."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+
+
+class EngineCase(unittest.TestCase):
+    """Starts one engine per class on an empty index."""
+
+    env: dict[str, str] = {}
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        if not os.environ.get("ENGINE_TEST_DATABASE"):
+            raise unittest.SkipTest("ENGINE_TEST_DATABASE is not set: no database was asked for")
+        folder = tempfile.TemporaryDirectory(prefix="engine-")
+        cls.addClassCleanup(folder.cleanup)
+        cls.root = Path(folder.name)
+        cls.sources = cls.root / "projects"
+        cls.sources.mkdir()
+        cls.state = cls.root / "state"
+        cls.state.mkdir()
+        cls.log = cls.root / "log"
+        cls.process: subprocess.Popen | None = None
+        cls.addClassCleanup(cls.stop)
+        cls.start()
+        cls.command("backend", "reset", "--yes")
+
+    @classmethod
+    def environment(cls) -> dict[str, str]:
+        base = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+        return base | {
+            "HYBRIDRAG_SOCKET": str(cls.root / "run" / "engine.sock"),
+            "HYBRIDRAG_STATE": str(cls.state),
+            "RAGPOD_INSTANCE": "testing",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            **cls.env,
+        }
+
+    @classmethod
+    def start(cls) -> None:
+        """Start the engine and wait until it is healthy."""
+        with cls.log.open("ab") as log:
+            cls.process = subprocess.Popen(
+                [sys.executable, str(ROOT / "hybridrag.py"), "serve"], env=cls.environment(), stderr=log
+            )
+        deadline = time.monotonic() + 90
+        while cls.command("health", check=None).returncode != 0:
+            if cls.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"the engine did not start:\n{cls.log.read_text()}")
+            time.sleep(0.1)
+
+    @classmethod
+    def stop(cls, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """End it; the exit code and how long it took."""
+        process = cls.process
+        if process is None:
+            return 0, 0.0
+        started = time.monotonic()
+        process.send_signal(number)
+        try:
+            code = process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        cls.process = None
+        return code, time.monotonic() - started
+
+    @classmethod
+    def command(cls, *words: str, check: int | None = 0) -> subprocess.CompletedProcess:
+        """Run the client; anything but the exit code `check` is a failure."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "hybridrag.py"), *words],
+            env=cls.environment(),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if check is not None and done.returncode != check:
+            raise AssertionError(f"{words} gave {done.returncode}:\n{done.stdout}{done.stderr}\n{cls.log.read_text()}")
+        if "Traceback" in done.stderr:
+            raise AssertionError(done.stderr)
+        return done
+
+    # -- shorthands ----------------------------------------------------------
+
+    @classmethod
+    def ingest(cls, *words: str, check: int | None = 0) -> dict[str, Any]:
+        """The summary of an ingest, with its files' events in `events`."""
+        done = cls.command("ingest", "--json", "--path", str(cls.sources), *words, check=check)
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert events[0]["event"] == "plan" and events[-1]["event"] == "summary", events
+        return events[-1] | {"events": [e for e in events if e["event"] == "file"], "plan": events[0]}
+
+    @classmethod
+    def query(cls, text: str, *words: str) -> dict[str, Any]:
+        return json.loads(cls.command("query", "--json", "--text", text, *words).stdout)
+
+    @classmethod
+    def status(cls) -> dict[str, Any]:
+        return json.loads(cls.command("status", "--json").stdout)
+
+    @classmethod
+    def write(cls, name: str, content: str | bytes) -> str:
+        path = cls.sources / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    @classmethod
+    def popen(cls, *words: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "hybridrag.py"), *words],
+            env=cls.environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )

@@ -1,0 +1,105 @@
+"""A provider that speaks the real protocols on a loopback port."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+KEY = "right-key"
+DIMENSION = 8
+EXTRACTED = (
+    "entity<|#|>Feline<|#|>Creature<|#|>An animal that sleeps.\n"
+    "entity<|#|>Windowsill<|#|>Location<|#|>A warm place.\n"
+    "relation<|#|>Feline<|#|>Windowsill<|#|>sleeps<|#|>The feline sleeps on the windowsill.\n<|COMPLETE|>"
+)
+
+
+def vector(text: str) -> list[float]:
+    """The same text always gives the same vector, and all lie close together:
+    what is asked finds what was stored."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return [1.0 + byte / 2550 for byte in digest[:DIMENSION]]
+
+
+class Stub:
+    """`failures` are status codes to answer first; `seen` is what was asked."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, dict, dict]] = []
+        self.failures: list[int] = []
+        self.retry_after = "0"
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                stub.seen.append((self.path, dict(self.headers.items()), body))
+                code, answer = stub.answer(self.path, self.headers, body)
+                data = json.dumps(answer).encode()
+                self.send_response(code)
+                if code == 429:
+                    self.send_header("retry-after", stub.retry_after)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_CONNECT(self) -> None:
+                stub.seen.append((self.path, {}, {}))
+                self.send_error(403)
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, target: str, headers, body: dict) -> tuple[int, dict]:
+        if self.failures:
+            return self.failures.pop(0), {"error": {"message": "not now"}}
+        parts = urlsplit(target)
+        path, query = parts.path, parse_qs(parts.query)
+        model = body.get("model", "")
+        if "/deployments/" in path:
+            if headers.get("api-key") != KEY:
+                return 401, {"error": {"code": "401", "message": "Access denied"}}
+            if "api-version" not in query:
+                return 404, {"error": {"message": "Resource not found"}}
+            model = path.split("/deployments/")[1].split("/")[0]
+        elif path.startswith("/v1/") and headers.get("authorization") != f"Bearer {KEY}":
+            return 401, {"error": {"message": "Incorrect API key provided"}}
+        if model not in ("chat", "vectors"):
+            return 404, {"error": {"message": f"The model {model} does not exist"}}
+        if path.endswith("/embeddings"):
+            rows = [{"index": n, "embedding": vector(text)} for n, text in enumerate(body["input"])]
+            return 200, {"object": "list", "data": rows[::-1], "model": model}
+        if path == "/api/embed":
+            return 200, {"model": model, "embeddings": [vector(text) for text in body["input"]]}
+        text = self.complete(body["messages"])
+        if path == "/api/chat":
+            return 200, {"model": model, "message": {"role": "assistant", "content": text}, "done": True}
+        if path.endswith("/chat/completions"):
+            message = {"role": "assistant", "content": text}
+            return 200, {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}
+        return 404, {"error": {"message": "Resource not found"}}
+
+    @staticmethod
+    def complete(messages: list[dict]) -> str:
+        last = messages[-1]["content"]
+        if "keyword extractor" in last:
+            return json.dumps({"high_level_keywords": ["sleep"], "low_level_keywords": ["cat"]})
+        if "---Input Text---" in last:
+            return EXTRACTED
+        if last.startswith("---Task---"):
+            return "<|COMPLETE|>"
+        return f"Answer to: {last[:40]}"

@@ -1,0 +1,136 @@
+"""Which files an ingest takes."""
+
+import os
+import tempfile
+import unittest
+from pathlib import Path
+
+from ragengine import scan
+
+
+class Patterns(unittest.TestCase):
+    def check(self, pattern: str, fits: list[str], fits_not: list[str]) -> None:
+        for path in fits:
+            self.assertTrue(scan.matches(path, [pattern]), f"{pattern} should match {path}")
+        for path in fits_not:
+            self.assertFalse(scan.matches(path, [pattern]), f"{pattern} should not match {path}")
+
+    def test_any_depth(self) -> None:
+        self.check("**/*.md", ["a.md", "x/a.md", "x/.y/z/a.md", ".md"], ["a.mdx", "a.md/b", "A.MD"])
+
+    def test_dot_folders(self) -> None:
+        self.check(
+            "**/.specstory/.history/*.md",
+            [".specstory/.history/a.md", "p/q/.specstory/.history/a b.md"],
+            ["p/.specstory/history/a.md", "p/.specstory/.history/x/a.md", "x.specstory/.history/a.md"],
+        )
+
+    def test_without_a_slash_it_matches_names_anywhere(self) -> None:
+        self.check("*.txt", ["a.txt", "x/y/a.txt"], ["a.txt.md"])
+
+    def test_anchored(self) -> None:
+        self.check("docs/*.md", ["docs/a.md"], ["x/docs/a.md", "docs/x/a.md"])
+        self.check("/docs/**", ["docs/a.md", "docs/x/y"], ["docs", "x/docs/a"])
+
+    def test_sets_and_choices(self) -> None:
+        self.check("**/[!.]*.{md,rst}", ["a.md", "x/b.rst"], [".a.md", "a.txt"])
+        self.check("ch?.t[xy]t", ["x/ch1.txt", "ch2.tyt"], ["ch10.txt", "ch/.txt"])
+
+    def test_regular_expression_characters_are_plain(self) -> None:
+        self.check("a+b(1).md", ["a+b(1).md"], ["aab1.md"])
+        self.check("a{.md", ["a{.md"], ["a.md"])
+
+    def test_a_bad_one_is_named(self) -> None:
+        with self.assertRaisesRegex(ValueError, r"\[z-a\]"):
+            scan.compile_pattern("[z-a]")
+
+
+class Walking(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.root = Path(folder.name)
+
+    def write(self, name: str, content: bytes | str = "text\n") -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def scan(self, **options) -> tuple[list[str], dict[str, str]]:
+        settings = {"recursive": True, "max_bytes": 1000} | options
+        patterns = settings.pop("patterns", scan.DEFAULT_PATTERNS)
+        roots = settings.pop("roots", [str(self.root)])
+        found = scan.scan(roots, patterns, **settings)
+        short = {entry.path.removeprefix(f"{self.root}/"): entry.reason for entry in found.skipped}
+        return [file.path.removeprefix(f"{self.root}/") for file in found.files], short
+
+    def test_finds_and_sorts(self) -> None:
+        for name in ("b.md", "a/c.txt", "a/.d/e.rst", "x.py"):
+            self.write(name)
+        self.assertEqual(self.scan(), (["a/.d/e.rst", "a/c.txt", "b.md"], {}))
+        self.assertEqual(self.scan(recursive=False)[0], ["b.md"])
+
+    def test_reasons(self) -> None:
+        self.write("empty.md", "")
+        self.write("big.md", "x" * 1001)
+        (self.root / "gone.md").symlink_to("nowhere")
+        (self.root / "self.md").symlink_to("self.md")
+        os.mkfifo(self.root / "pipe.md")
+        files, skipped = self.scan()
+        self.assertEqual(files, [])
+        self.assertEqual(skipped["empty.md"], "empty")
+        self.assertIn("larger than 1000", skipped["big.md"])
+        self.assertEqual(skipped["gone.md"], "dangling link")
+        self.assertIn("cannot be read", skipped["self.md"])
+        self.assertEqual(skipped["pipe.md"], "not a regular file")
+
+    def test_a_loop_of_folders_ends(self) -> None:
+        self.write("a/one.md")
+        (self.root / "a/loop").symlink_to("..")
+        self.assertEqual(self.scan()[0], ["a/one.md"])
+
+    def test_overlapping_roots_give_each_file_once(self) -> None:
+        self.write("a/one.md")
+        roots = [str(self.root), str(self.root / "a"), str(self.root / "a/one.md")]
+        self.assertEqual(self.scan(roots=roots)[0], ["a/one.md"])
+
+    def test_names_that_are_no_text(self) -> None:
+        with open(os.fsencode(self.root) + b"/bad\xff.md", "wb") as file:
+            file.write(b"x")
+        self.write("line\nbreak.md")
+        files, skipped = self.scan()
+        self.assertEqual(files, [])
+        self.assertEqual(len(skipped), 2)
+        for name in skipped:
+            name.encode("utf-8")
+
+    def test_reading(self) -> None:
+        read = lambda path: scan.read_text(str(path), 1000)[0]  # noqa: E731
+        self.assertEqual(read(self.write("bom.md", b"\xef\xbb\xbfa\r\nb")), "a\nb")
+        for content, reason in (
+            (b"a\0b", "binary"),
+            (b"caf\xe9", r"not UTF-8 \(byte 3\)"),
+            (b" \n\t\n", "empty"),
+            (b"x" * 1001, "larger"),
+        ):
+            with self.assertRaisesRegex(scan.Unreadable, reason):
+                read(self.write("x.md", content))
+        with self.assertRaisesRegex(scan.Unreadable, "vanished"):
+            read(self.root / "never.md")
+
+    def test_only_what_is_certainly_gone_is_gone(self) -> None:
+        here = self.write("a/one.md")
+        self.assertFalse(scan.gone(str(here)))
+        self.assertTrue(scan.gone(str(self.root / "a/two.md")))
+        self.assertTrue(scan.gone(str(here / "below-a-file")))
+        (self.root / "dangling").symlink_to("nowhere")
+        self.assertFalse(scan.gone(str(self.root / "dangling")))
+
+    def test_below(self) -> None:
+        self.assertTrue(scan.below("/data/a/x", ["/data/a/"]))
+        self.assertFalse(scan.below("/data/ab/x", ["/data/a"]))
+
+
+if __name__ == "__main__":
+    unittest.main()
