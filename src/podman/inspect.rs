@@ -123,6 +123,8 @@ pub struct NetworkInfo {
     pub name: String,
     /// `bridge`, `macvlan`, ….
     pub driver: String,
+    /// Its interface, where containers are on it.
+    pub network_interface: String,
     /// It has no way out.
     pub internal: bool,
     /// Its driver's options: `isolate`, ….
@@ -154,6 +156,18 @@ impl Podman {
     pub fn networks(&self) -> Result<Vec<NetworkInfo>> {
         self.cmd(["network", "ls", "--format", "json"]).json()
     }
+
+    /// Whether each interface of the network namespace that rootless containers share forwards
+    /// packets. To be asked only while a container runs: Podman would make the namespace.
+    pub fn forwarding(&self) -> Result<BTreeMap<String, bool>> {
+        const LIST: &str = "cd /proc/sys/net/ipv4/conf && grep -H . */forwarding";
+        let text = self.cmd(["unshare", "--rootless-netns", "sh", "-c", LIST]).stdout()?;
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_once("/forwarding:"))
+            .map(|(interface, value)| (interface.to_owned(), value.trim() == "1"))
+            .collect())
+    }
 }
 
 #[cfg(test)]
@@ -179,5 +193,13 @@ E"#,
         assert_eq!(all[0].network_settings.ports["5432/tcp"], None);
         assert_eq!(fake::calls(&dir), "container inspect -- a\n");
         assert!(podman.container_inspect::<&str>(&[]).unwrap().1.is_empty());
+    }
+
+    #[test]
+    fn which_bridges_forward() {
+        let (_dir, podman) =
+            fake::podman("printf 'all/forwarding:1\\npodman1/forwarding:0\\nnoise\\n'");
+        let all = podman.forwarding().unwrap();
+        assert_eq!((all["all"], all["podman1"], all.len()), (true, false, 2));
     }
 }

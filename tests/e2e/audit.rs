@@ -366,7 +366,13 @@ fn ways_from_one_gateway_to_another_instance_are_found() {
         "fail",
         &[("other-gateway", "egress connects to 10."), ("other-gateway", "(aud-gate-too)")],
     );
-    v.are("warn", &[("other-database", "nobody listens there, but its network is reached")]);
+    v.are(
+        "warn",
+        &[
+            ("other-database", "nobody listens there, but its network is reached"),
+            ("networks", "forwards packets"),
+        ],
+    );
 }
 
 /// Open egress is named, not claimed.

@@ -158,6 +158,18 @@ pub(super) fn networks(facts: &Facts) -> Check {
             continue;
         };
         v.see(Status::Pass, name.clone());
+        let bridge = &network.network_interface;
+        match &facts.forwarding {
+            Ok(forwards) if internal && forwards.get(bridge) == Some(&true) => v.see(
+                Status::Warn,
+                format!(
+                    "{name} ({bridge}) forwards packets: containers of yours on ordinary networks \
+                     can reach it"
+                ),
+            ),
+            Err(why) if facts.containers.contains_key(&Part::Pod) => v.see(Status::Skip, why),
+            _ => {}
+        }
         v.fail_if(internal && !network.internal, format!("{name} is not internal"));
         let strict = network.options.get("isolate").is_some_and(|v| v == "strict");
         v.fail_if(!strict, format!("{name} does not isolate strictly"));

@@ -82,6 +82,12 @@ fn networks_as_made() {
     assert_eq!(of(|f| f.networks[1].options.clear()), Status::Fail);
     assert_eq!(of(|f| f.networks[1].driver = "macvlan".into()), Status::Fail);
     assert_eq!(of(|f| drop(f.networks.remove(0))), Status::Skip);
+    let forwards = |f: &mut Facts| {
+        f.forwarding = Ok(std::collections::BTreeMap::from([("podman1".to_owned(), true)]));
+        f.networks[0].network_interface = "podman1".into();
+    };
+    assert_eq!(of(forwards), Status::Warn);
+    assert_eq!(of(|f| f.forwarding = Err("podman failed".into())), Status::Skip);
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub(super) struct Facts {
     pub containers: BTreeMap<Part, Inspected>,
     /// All networks that Podman has.
     pub networks: Vec<NetworkInfo>,
+    /// Which bridges forward packets.
+    pub forwarding: Result<BTreeMap<String, bool>, Untried>,
     /// What each container says of itself.
     pub selves: BTreeMap<Part, Result<SelfReport, Untried>>,
     /// What the app container reached.

@@ -25,6 +25,7 @@ pub(super) struct Host {
     /// What Podman says of them, as it is.
     described: String,
     networks: Vec<NetworkInfo>,
+    forwarding: Result<BTreeMap<String, bool>, Untried>,
     secrets: Result<Vec<SecretValue>>,
     arguments: String,
     listener: std::io::Result<Listener>,
@@ -42,13 +43,19 @@ impl Host {
             let networks = scope.spawn(|| podman.networks());
             let secrets = scope.spawn(|| podman.secret_values());
             let running = running(&podman);
-            (running, networks.join(), secrets.join())
+            let forwarding = match &running {
+                Ok((some, _)) if !some.is_empty() => podman.forwarding().map_err(|e| e.to_string()),
+                _ => Err("nothing is running".to_owned()),
+            };
+            ((running, forwarding), networks.join(), secrets.join())
         });
+        let (running, forwarding) = running;
         let (containers, described) = running?;
         let broken = |_| crate::error::Error::failed("cannot ask Podman");
         Ok(Self {
             containers,
             described,
+            forwarding,
             networks: networks.map_err(broken)??,
             secrets: secrets.map_err(broken)?,
             arguments: files::arguments(),
@@ -249,6 +256,7 @@ pub(super) async fn look_at(ctx: Ctx<'_>, host: &Host, name: &Name) -> Result<Ca
         images: instance.as_ref().map(images).unwrap_or_default(),
         containers: host.containers.get(name).cloned().unwrap_or_default(),
         networks: host.networks.clone(),
+        forwarding: host.forwarding.clone(),
         selves: BTreeMap::new(),
         app: Err(idle(Part::App)),
         gateway: Err(idle(Part::Egress)),

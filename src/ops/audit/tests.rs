@@ -21,6 +21,7 @@ pub(super) fn facts(mode: &'static str) -> Facts {
     let network = |part: Part| NetworkInfo {
         name: part.podman_name(&name),
         driver: "bridge".into(),
+        network_interface: String::new(),
         internal: part == Part::Network,
         options: BTreeMap::from([("isolate".into(), "strict".into())]),
     };
@@ -43,6 +44,7 @@ pub(super) fn facts(mode: &'static str) -> Facts {
         selves: parts.iter().filter(|p| p.is_container()).map(|p| (*p, Ok(own.clone()))).collect(),
         containers,
         networks: vec![network(Part::Network), network(Part::EgressNetwork)],
+        forwarding: Ok(BTreeMap::new()),
         app: Ok(Answers::default()),
         gateway: if mode == "allow" { Ok(Vec::new()) } else { Err("no gateway".into()) },
         database: Ok(Database {
