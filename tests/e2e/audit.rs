@@ -141,6 +141,8 @@ fn two_healthy_instances_pass_every_check_that_can_be_tried() {
             ("denied-host", "GET http://ragpod-audit.example/: 403"),
             ("denied-host", "CONNECT api.example.com:22: 403"),
             ("container-user", "egress"),
+            // Its gateway's network came after the other's, and opened no way there.
+            ("other-database", "egress to 10."),
         ],
     );
     // Nobody resolves the other name here; that it cannot be told is no pass.
@@ -417,7 +419,7 @@ fn ways_out_are_found() {
     let _drop_ins = DropIns::write(
         "aud-out",
         &[
-            (".pod", "[Pod]\nPublishPort=127.0.0.1:18432:5432\n"),
+            (".pod", "[Pod]\nPublishPort=127.0.0.1:18432:5432\n[Service]\nExecStartPost=\n"),
             (".network", "[Network]\nInternal=false\nDNS=192.0.2.1\nOptions=isolate=false\n"),
         ],
     );
@@ -436,7 +438,7 @@ fn ways_out_are_found() {
             ("published-ports", "pod publishes 5432/tcp as 127.0.0.1:18432"),
             ("networks", "hybridrag-aud-out-network is not internal"),
             ("networks", "does not isolate strictly"),
-            ("drop-ins", "PublishPort=127.0.0.1:18432:5432"),
+            ("drop-ins", "PublishPort=127.0.0.1:18432:5432, ExecStartPost"),
             ("drop-ins", "Internal=false"),
             ("drop-ins", "Options=isolate=false"),
         ],

@@ -32,7 +32,12 @@ pub(super) fn settings(text: &str, part: Part, facts: &Facts) -> Vec<Setting> {
                 "Pod" => pod(&key, &value, facts),
                 "Network" => network(&key, &value, part),
                 // A container's command line is its isolation.
-                "Service" => key == "ExecStart" && !value.is_empty(),
+                "Service" => match key.as_str() {
+                    "ExecStart" => !value.is_empty(),
+                    // The pod's keeps its network's bridge from forwarding.
+                    "ExecStartPost" => part == Part::Pod && value.is_empty(),
+                    _ => false,
+                },
                 _ => false,
             };
             let shown = match key.as_str() {
@@ -282,6 +287,8 @@ mod tests {
         assert_eq!(effect("Network", "Options=isolate=false", Part::Network), Effect::Weakens);
         assert_eq!(effect("Network", "Options=mtu=1400", Part::Network), Effect::Changes);
         assert_eq!(effect("Service", "ExecStart=/bin/sh", Part::App), Effect::Weakens);
+        assert_eq!(effect("Service", "ExecStartPost=", Part::Pod), Effect::Weakens);
+        assert_eq!(effect("Service", "ExecStartPost=", Part::App), Effect::Changes);
     }
 
     #[test]
