@@ -147,6 +147,13 @@ pub enum Verb {
     /// Build and list the images that instances run
     #[command(subcommand)]
     Image(Image),
+    /// Try to break each claim of instances' isolation, from inside their containers
+    #[command(
+        after_help = "Examples:\n  ragpod audit notes\n  ragpod audit --json | jq '.checks[] | \
+        select(.status == \"fail\")'\n\nExit code 0 when no claim is broken, 1 when one is. What \
+        could not be tried is skipped, with why; a named instance of which nothing runs gives 4."
+    )]
+    Audit(Audit),
     /// Check what this host needs, with the cure of each fault
     Doctor,
     /// Print a completion script
@@ -273,6 +280,13 @@ pub struct Status {
     /// The instances' names; all when none is given
     #[arg(value_name = "NAME")]
     pub names: Vec<Name>,
+}
+
+/// `audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// The instance's name; all that run when none is given
+    pub name: Option<Name>,
 }
 
 /// A service of an instance, as the command line names it.

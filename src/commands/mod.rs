@@ -58,6 +58,7 @@ pub async fn run(cli: Cli, env: &Env, printer: &Printer, summary: &str) -> Resul
         Verb::Diff(args) => manifest::diff(&front, &args),
         Verb::List => tables::list(&front).await,
         Verb::Status(args) => tables::status(&front, &args).await,
+        Verb::Audit(args) => tables::audit(&front, &args).await,
         Verb::Doctor => tables::doctor(&front).await,
         Verb::Image(verb) => tables::image(&front, &verb).await,
         Verb::Secret(verb) => data::secret(&front, &verb),

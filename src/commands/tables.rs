@@ -1,4 +1,4 @@
-//! `list`, `status`, `doctor`, `image`: what is there, as tables for people and JSON for programs.
+//! `list`, `status`, `audit`, `doctor`, `image`: what is there, as tables for people and JSON for programs.
 
 use std::process::ExitCode;
 
@@ -7,8 +7,8 @@ use owo_colors::OwoColorize;
 use serde_json::json;
 
 use super::Front;
-use crate::cli::{Image, Status};
-use crate::error::Result;
+use crate::cli::{Audit, Image, Status};
+use crate::error::{Kind, Result};
 use crate::host::{Check, Status as Verdict};
 use crate::model::ImageKind;
 use crate::ops;
@@ -157,26 +157,72 @@ pub(super) async fn doctor(front: &Front<'_>) -> Result<ExitCode> {
     if front.printer.json {
         front.printer.document(&json!({ "checks": checks }))?;
     } else {
-        let mut text = String::new();
-        for Check { id, status, detail, fix } in &checks {
-            let mark = match status {
-                Verdict::Pass if front.printer.quiet => continue,
-                Verdict::Pass => "pass".green().to_string(),
-                Verdict::Warn => "warn".yellow().to_string(),
-                Verdict::Fail => "fail".red().to_string(),
-                Verdict::Skip => "skip".dimmed().to_string(),
-            };
-            text.push_str(&format!("{mark}  {id:<16} {detail}\n"));
-            if let Some(fix) = fix {
-                text.push_str(&format!("      {:<16} {} {fix}\n", "", "cure:".cyan()));
-            }
-        }
+        let text = verdicts(checks.iter(), front.printer.quiet);
         front.printer.data(&text)?;
         if bad {
             front.printer.say("this host cannot run instances yet: see the lines that say fail");
         }
     }
     Ok(ExitCode::from(if bad { 3 } else { 0 }))
+}
+
+/// The first few of many findings; JSON has them all.
+fn shortened(detail: &str, most: usize) -> String {
+    let findings: Vec<&str> = detail.split("; ").collect();
+    if findings.len() <= most + 1 {
+        return detail.to_owned();
+    }
+    format!("{}; and {} more", findings[..most].join("; "), findings.len() - most)
+}
+
+/// Checks for people, one a line, with the cure below; `quiet` leaves out what passed.
+fn verdicts<'a>(checks: impl Iterator<Item = &'a Check> + Clone, quiet: bool) -> String {
+    let width = checks.clone().map(|c| c.id.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for Check { id, status, detail, fix } in checks {
+        let detail = shortened(detail, if *status == Verdict::Pass { 3 } else { 8 });
+        let mark = match status {
+            Verdict::Pass if quiet => continue,
+            Verdict::Pass => "pass".green().to_string(),
+            Verdict::Warn => "warn".yellow().to_string(),
+            Verdict::Fail => "fail".red().to_string(),
+            Verdict::Skip => "skip".dimmed().to_string(),
+        };
+        text.push_str(&format!("{mark}  {id:<width$} {detail}\n"));
+        if let Some(fix) = fix {
+            text.push_str(&format!("      {:<width$} {} {fix}\n", "", "cure:".cyan()));
+        }
+    }
+    text
+}
+
+pub(super) async fn audit(front: &Front<'_>, args: &Audit) -> Result<ExitCode> {
+    let audit = front.with(async |ctx| ops::audit::audit(ctx, args.name.as_ref()).await).await?;
+    if front.printer.json {
+        front.printer.document(&audit)?;
+    } else {
+        for (i, of_one) in audit.checks.chunk_by(|a, b| a.instance == b.instance).enumerate() {
+            let name = of_one.first().map_or("", |c| c.instance.as_str());
+            let gap = if i > 0 { "\n" } else { "" };
+            let text = verdicts(of_one.iter().map(|c| &c.check), front.printer.quiet);
+            if !text.is_empty() {
+                front.printer.data(&format!("{gap}{}\n{text}", name.bold()))?;
+            }
+        }
+    }
+    let breaches = audit.breaches();
+    if breaches > 0 {
+        front.printer.say(&format!("{breaches} broken: see the lines that say fail"));
+        return Ok(ExitCode::from(1));
+    }
+    if let Some(idle) = audit.idle.first() {
+        front.printer.say(&format!("{idle} is not running: start it with ragpod up {idle}"));
+        return Ok(ExitCode::from(Kind::NotRunning.exit_code()));
+    }
+    if audit.checks.is_empty() {
+        front.printer.say("no instance is running: nothing was tried");
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn image(front: &Front<'_>, verb: &Image) -> Result<ExitCode> {

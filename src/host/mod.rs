@@ -40,11 +40,11 @@ pub struct Check {
 }
 
 impl Check {
-    fn new(id: &'static str, status: Status, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(id: &'static str, status: Status, detail: impl Into<String>) -> Self {
         Self { id, status, detail: detail.into(), fix: None }
     }
 
-    fn fix(mut self, fix: impl Into<String>) -> Self {
+    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
         self
     }

@@ -3,6 +3,7 @@
 //! An operation takes a [`Ctx`] and plain values, gives plain values back and tells its progress
 //! to a listener. It never prints and never asks: that is the affair of `commands`.
 
+pub mod audit;
 pub mod create;
 pub mod diff;
 pub mod doctor;

@@ -5,12 +5,17 @@
 
 mod containers;
 mod images;
+mod inspect;
 pub mod quadlet;
 mod secrets;
 mod version;
 
 pub use containers::{Container, ExecOptions};
 pub use images::{Build, Listed};
+pub use inspect::{
+    Attachment, Binding, HostConfig, Inspected, Mount, NetworkInfo, NetworkSettings, Ports,
+};
+pub use secrets::SecretValue;
 pub use version::{parse_version, require};
 
 use crate::exec::Cmd;

@@ -1,14 +1,54 @@
-//! Podman secrets: values go in through standard input and never come out again.
+//! Podman secrets: values go in through standard input. They come out for one purpose: to look
+//! whether they are anywhere else.
 
 use std::collections::BTreeSet;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 
 use super::{INSTANCE_LABEL, Podman};
 use crate::error::{Error, Result};
 use crate::model::Name;
 
+/// A secret with its value, for looking whether it is somewhere else.
+#[derive(Clone, Debug)]
+pub struct SecretValue {
+    /// Its name: `hybridrag-NAME.KEY.VERSION`.
+    pub name: String,
+    /// Its value.
+    pub value: SecretString,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Shown {
+    spec: Spec,
+    #[serde(default)]
+    secret_data: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Spec {
+    name: String,
+}
+
 impl Podman {
+    /// The secrets of all instances with their values, in two calls.
+    pub fn secret_values(&self) -> Result<Vec<SecretValue>> {
+        let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
+        let ours: Vec<&str> =
+            all.lines().map(str::trim).filter(|name| name.starts_with("hybridrag-")).collect();
+        if ours.is_empty() {
+            return Ok(Vec::new());
+        }
+        // The error holds the command line and Podman's own words: neither has a value.
+        let shown: Vec<Shown> =
+            self.cmd(["secret", "inspect", "--showsecret", "--"]).args(ours).json()?;
+        let value = |s: Shown| SecretValue { name: s.spec.name, value: s.secret_data.into() };
+        Ok(shown.into_iter().map(value).collect())
+    }
+
     /// The names of an instance's secrets. No instance's name has a dot, so the one before the key
     /// tells them from those of every other instance.
     pub fn secret_list(&self, instance: &Name) -> Result<BTreeSet<String>> {
@@ -76,6 +116,20 @@ mod tests {
         assert_eq!(std::fs::read_to_string(dir.path().join("podman.in")).unwrap(), "s3cret-value");
         assert!(!format!("{e:?}").contains("s3cret"), "{e:?}");
         assert!(!fake::calls(&dir).contains("s3cret"));
+    }
+
+    #[test]
+    fn values_are_read_and_not_shown() {
+        let (_dir, podman) = fake::podman(
+            r#"case "$2" in
+            ls) printf 'other\nhybridrag-a.k.1\n';;
+            inspect) echo '[{"Spec":{"Name":"hybridrag-a.k.1"},"SecretData":"s3cret-value"}]';;
+            esac"#,
+        );
+        let all = podman.secret_values().unwrap();
+        assert_eq!((all.len(), all[0].name.as_str()), (1, "hybridrag-a.k.1"));
+        assert_eq!(all[0].value.expose_secret(), "s3cret-value");
+        assert!(!format!("{all:?}").contains("s3cret"));
     }
 
     #[test]

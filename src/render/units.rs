@@ -34,6 +34,7 @@ struct Pod {
     gateway: bool,
     open: bool,
     autostart: bool,
+    keep_in: Words,
 }
 
 #[derive(Template)]
@@ -157,7 +158,20 @@ impl Unit<'_> {
             gateway: self.instance.egress.has_gateway(),
             open: self.instance.egress.has_network() && !self.instance.egress.has_gateway(),
             autostart: self.instance.autostart,
+            keep_in: self.keep_in()?,
         })
+    }
+
+    /// The script that keeps the bridge of the internal network from forwarding.
+    fn keep_in(&self) -> Result<Words, Refused> {
+        let network = Part::Network.podman_name(&self.instance.name);
+        let inside = "cd /proc/sys/net/ipv4 && { grep -q 1 ip_forward || echo 1 > ip_forward; } \
+                      && echo 0 > conf/$1/forwarding";
+        let script = format!(
+            "bridge=$(podman network inspect --format '{{{{.NetworkInterface}}}}' {network}) && \
+             podman unshare --rootless-netns /bin/sh -c '{inside}' sh \"$bridge\""
+        );
+        Words::one("instance.name", &script)
     }
 
     fn network(&self) -> Result<Network, Refused> {

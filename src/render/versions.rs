@@ -81,6 +81,7 @@ pub(super) const KEYS: &[Row] = &[
     ("Unit", "StartLimitBurst", Raw, (0, 0)),
     ("Unit", "StartLimitIntervalSec", Raw, (0, 0)),
     ("Unit", "Wants", Bare, (0, 0)),
+    ("Service", "ExecStartPost", Words, (0, 0)),
     ("Service", "MemoryMax", Raw, (0, 0)),
     ("Service", "Restart", Raw, (0, 0)),
     ("Service", "RestartMode", Raw, (0, 0)),

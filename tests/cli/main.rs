@@ -117,6 +117,8 @@ fn errors_have_a_cause_a_hint_and_a_code() {
     std::fs::write(home.manifest("demo"), "[instance]\nname = \"demo\"\n").unwrap();
     assert!(home.fails(&["up", "demo"], 3).contains("odman"));
     assert!(home.fails(&["list"], 3).contains("XDG_RUNTIME_DIR"));
+    assert!(home.fails(&["audit"], 3).contains("odman"));
+    assert!(home.fails(&["audit", "demp"], 4).contains("did you mean demo?"));
     home.fails(&["query", "demo", ""], 2);
     home.fails(&["no-such-verb"], 2);
 }
@@ -156,7 +158,7 @@ fn help_fits_a_screen() {
     let home = Home::new();
     let top = home.ok(&["--help"]);
     assert!(top.lines().count() <= 56, "{}", top.lines().count());
-    for verb in ["create", "up", "down", "ingest", "query", "logs", "exec", "rm"] {
+    for verb in ["create", "up", "down", "ingest", "query", "logs", "exec", "rm", "audit"] {
         let help = home.ok(&[verb, "--help"]);
         assert!(help.contains("Examples:"), "{verb}");
         assert!(help.lines().count() <= 50, "{verb}: {}", help.lines().count());

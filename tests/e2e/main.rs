@@ -6,6 +6,7 @@
 
 mod host;
 
+mod audit;
 mod bad_input;
 mod change;
 mod first;
