@@ -104,6 +104,8 @@ const INVALID: &[(&str, &str)] = &[
     ("azure", include_str!("../../tests/manifests/invalid/azure.toml")),
     ("offline", include_str!("../../tests/manifests/invalid/offline.toml")),
     ("secrets", include_str!("../../tests/manifests/invalid/secrets.toml")),
+    ("egress", include_str!("../../tests/manifests/invalid/egress.toml")),
+    ("hardening", include_str!("../../tests/manifests/invalid/hardening.toml")),
 ];
 
 #[test]
@@ -189,6 +191,9 @@ fn keys_can_be_set() {
         "provider.embedding_dim=5",
         "provider.api_key={ secret = \"k-1\" }",
         "egress.allow=a.b:443, c.d:1",
+        "provider.ca_file=~/ca.pem",
+        "hardening.writable_root=app, egress",
+        "hardening.root_user=[\"app\"]",
         "schedule.ingest=12:00",
         "env.TOP_K=40",
     ] {
@@ -206,6 +211,12 @@ fn keys_can_be_set() {
     assert_eq!(instance.schedule.ingest.unwrap().as_str(), "12:00");
     assert_eq!(instance.env.values().next().unwrap().as_str(), "40");
     assert!(matches!(instance.egress, Egress::Allow(list) if list.len() == 2));
+    assert_eq!(instance.provider.ca_file.unwrap(), "/home/user/ca.pem");
+    let relaxed: Vec<_> = instance.hardening.iter().map(|(r, p)| (r.key(), p.label())).collect();
+    assert_eq!(
+        relaxed,
+        [("writable_root", "egress"), ("writable_root", "app"), ("root_user", "app")]
+    );
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     // What we write is what we read: the template goes through the same door as an edited file.
     let instance = manifest::parse(&text, file.as_str(), &ctx.env.home)
         .map_err(|problems| refused(name, &problems))?;
-    super::up::check_sources(&instance)?;
+    super::up::check_mounts(&instance)?;
 
     let podman = Podman::new();
     if !found.is_empty() {
