@@ -8,6 +8,8 @@ mod host;
 
 mod bad_input;
 mod change;
+mod egress;
 mod first;
 mod heal;
+mod standin;
 mod two;
