@@ -391,6 +391,9 @@ BATCH_SIZE=10
         let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
         assert_eq!(lines, [2, 3, 4, 5, 6, 7], "{all}");
         assert!(all.starts_with("x/.env:2:1: A: it was set before, on line 1"), "{all}");
+        let long = format!("A=1\r\nB={}\r\n", "x".repeat(1 << 20));
+        let problems = parse(long.as_bytes(), ".env").unwrap_err();
+        assert_eq!(told(&problems), ".env:2:1: B: its value is longer than 64 KiB");
         let problems = parse(b"A=1\nB=\xff\n", ".env").unwrap_err();
         assert_eq!((problems[0].line, problems[0].column), (2, 3));
     }

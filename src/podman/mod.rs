@@ -7,6 +7,7 @@ mod containers;
 mod images;
 pub mod quadlet;
 mod secrets;
+mod sessions;
 mod version;
 
 pub use containers::{Container, ExecOptions};

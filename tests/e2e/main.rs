@@ -11,5 +11,6 @@ mod change;
 mod egress;
 mod first;
 mod heal;
+mod secrets;
 mod standin;
 mod two;
