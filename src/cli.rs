@@ -136,7 +136,8 @@ pub enum Verb {
     /// Ask an instance a question
     #[command(after_help = "Examples:\n  ragpod query notes 'who owns the backup job?'\n  \
         ragpod query notes 'what changed in May?' --mode local --sources\n  \
-        ragpod query notes 'what is a pod?' --json | jq -r .answer")]
+        ragpod query notes 'what is a pod?' --json | jq -r .answer\n  \
+        ragpod query notes -- '-f or --follow?'")]
     Query(Query),
     /// Ask an instance questions at a prompt
     Interactive(One),
@@ -495,15 +496,16 @@ fn duration(text: &str) -> Result<std::time::Duration, String> {
         .ok_or_else(|| "write it like 90s, 5min or 1h30m".to_owned())
 }
 
-/// The command line as typed, for the lock's "held by" line: verb and names, no values.
+/// The verb and the instance of a command line, for the lock's "held by" line: nothing else that
+/// was typed, since it could hold anything.
 #[must_use]
 pub fn summary(args: &[OsString]) -> String {
-    args.iter()
-        .skip(1)
-        .map(|a| a.to_string_lossy())
-        .filter(|a| !a.starts_with('-'))
-        .take(2)
-        .fold("ragpod".to_owned(), |line, a| line + " " + &a)
+    let mut words = args.iter().skip(1).filter_map(|a| a.to_str()).filter(|a| !a.starts_with('-'));
+    let verb = words.next().unwrap_or_default();
+    match words.find_map(|w| w.parse::<Name>().ok()) {
+        Some(name) => format!("ragpod {verb} {name}"),
+        None => format!("ragpod {verb}"),
+    }
 }
 
 #[cfg(test)]
@@ -514,6 +516,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_summary_holds_no_value() {
+        let of = |line: &str| summary(&line.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(of("ragpod --json up demo --timeout 5min"), "ragpod up demo");
+        assert_eq!(of("ragpod create --set env.X=s3cret demo"), "ragpod create demo");
+        assert_eq!(of("ragpod list"), "ragpod list");
     }
 
     #[test]

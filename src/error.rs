@@ -35,11 +35,13 @@ pub enum Kind {
     Locked,
     /// A file could not be read or written.
     Io,
+    /// The user pressed Ctrl-C.
+    Interrupted,
 }
 
 impl Kind {
     /// Every kind, for tests that must cover them all.
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Failed,
         Kind::Unit,
         Kind::Usage,
@@ -51,9 +53,11 @@ impl Kind {
         Kind::NotRunning,
         Kind::Locked,
         Kind::Io,
+        Kind::Interrupted,
     ];
 
-    /// The process exit code: 1 failed, 2 wrong use, 3 host not able, 4 not there or not running.
+    /// The process exit code: 1 failed, 2 wrong use, 3 host not able, 4 not there or not running,
+    /// 130 interrupted.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -61,6 +65,8 @@ impl Kind {
             Kind::Usage | Kind::Manifest | Kind::Exists => 2,
             Kind::Host | Kind::Image => 3,
             Kind::NoInstance | Kind::NotRunning => 4,
+            // As a shell tells of a program that SIGINT ended.
+            Kind::Interrupted => 130,
         }
     }
 
@@ -76,6 +82,7 @@ impl Kind {
             Kind::Image => "build the images: ragpod image build",
             Kind::NoInstance => "see which instances there are: ragpod list",
             Kind::NotRunning => "start it: ragpod up NAME",
+            Kind::Interrupted => "see how things stand: ragpod status",
             Kind::Locked => "wait for the other command to end, then run this one again",
         }
     }
@@ -187,7 +194,8 @@ mod tests {
     #[test]
     fn every_kind_has_an_exit_code_and_a_hint() {
         for kind in Kind::ALL {
-            assert!((1..=4).contains(&kind.exit_code()), "{kind:?}");
+            let code = kind.exit_code();
+            assert!((1..=4).contains(&code) || kind == Kind::Interrupted, "{kind:?}");
             assert!(!Error::new(kind, "x").hints().is_empty());
         }
     }

@@ -1,7 +1,7 @@
 //! The one door to other programs: arguments are never joined into a shell line, what a failing
 //! program said last is part of the error, and a program can take this process's place.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus, Output, Stdio};
 
@@ -120,33 +120,44 @@ impl Cmd {
         // The write ends live in `command` too: the reader would never see the end.
         drop(command);
         let mut tail = Vec::new();
-        let mut pending = Vec::new();
-        let mut reader = reader;
-        let mut buffer = [0u8; 4096];
-        loop {
-            let n = reader.read(&mut buffer).map_err(|e| self.spawn_error(&e))?;
-            if n == 0 {
-                break;
-            }
-            pending.extend_from_slice(&buffer[..n]);
-            while let Some(end) = pending.iter().position(|b| *b == b'\n') {
-                let bytes: Vec<u8> = pending.drain(..=end).collect();
-                let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-                line(&text);
-                tail.push(text);
-                if tail.len() > TAIL_LINES {
-                    tail.remove(0);
-                }
+        for text in BufReader::new(reader).split(b'\n') {
+            let text = text.map_err(|e| self.spawn_error(&e))?;
+            let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+            line(&text);
+            tail.push(text);
+            if tail.len() > TAIL_LINES {
+                tail.remove(0);
             }
         }
         let status = child.wait().map_err(|e| self.spawn_error(&e))?;
         self.check(status, tail.join("\n").as_bytes())
     }
 
-    /// Runs it on this process's own standard streams and gives its exit code.
-    pub fn passthrough(&self) -> Result<u8> {
-        let status = self.command().status().map_err(|e| self.spawn_error(&e))?;
-        Ok(exit_code(status))
+    /// Runs it, giving its standard output line by line to `line`; what it says on standard error
+    /// is kept. Gives its exit code, and for one that is not 0 the error that [`Cmd::lines`]
+    /// would have given.
+    pub fn events(&self, mut line: impl FnMut(&str)) -> Result<(u8, Option<Error>)> {
+        let mut child = self
+            .command()
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| self.spawn_error(&e))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // Both pipes are emptied at once: a program that fills one would wait for ever.
+        let said = std::thread::spawn(move || {
+            let mut said = Vec::new();
+            stderr.map(|mut e| e.read_to_end(&mut said));
+            said
+        });
+        for text in stdout.into_iter().flat_map(|out| BufReader::new(out).split(b'\n')) {
+            let text = text.map_err(|e| self.spawn_error(&e))?;
+            line(String::from_utf8_lossy(&text).trim_end());
+        }
+        let status = child.wait().map_err(|e| self.spawn_error(&e))?;
+        let said = said.join().unwrap_or_default();
+        Ok((exit_code(status), self.check(status, &said).err()))
     }
 
     /// Replaces this process with it: returns only when that could not be done.
@@ -237,8 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn exit_codes_are_the_shells() {
-        assert_eq!(Cmd::new("sh").args(["-c", "exit 7"]).passthrough().unwrap(), 7);
-        assert_eq!(Cmd::new("sh").args(["-c", "kill -9 $$"]).passthrough().unwrap(), 137);
+    fn a_last_line_without_an_end_is_a_line() {
+        let mut seen = Vec::new();
+        Cmd::new("printf").arg("one\\ntwo").lines(|l| seen.push(l.to_owned())).unwrap();
+        assert_eq!(seen, ["one", "two"]);
+    }
+
+    #[test]
+    fn events_are_standard_output_alone() {
+        let mut seen = Vec::new();
+        let script = "echo one; printf glued >&2; echo two; exit 7";
+        let (code, error) =
+            Cmd::new("sh").args(["-c", script]).events(|l| seen.push(l.to_owned())).unwrap();
+        assert_eq!((seen, code), (vec!["one".to_owned(), "two".to_owned()], 7));
+        assert_eq!(error.unwrap().causes, ["glued"]);
+        let killed = Cmd::new("sh").args(["-c", "kill -9 $$"]).events(|_| {}).unwrap();
+        assert_eq!(killed.0, 137);
     }
 }

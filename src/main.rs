@@ -11,7 +11,18 @@ use ragpod::output::Printer;
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let cli = Cli::parse_from(&args);
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        // Help and version come this way too; they are no errors and exit with 0.
+        Err(e) if e.use_stderr() && args.iter().any(|a| a == "--json") => {
+            let text = e.render().to_string();
+            let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+            let error = Error::usage(message).hint("see how it is written: ragpod help COMMAND");
+            anstream::eprintln!("{}", error.to_json());
+            return ExitCode::from(error.kind.exit_code());
+        }
+        Err(e) => e.exit(),
+    };
     let env = Env::from_process();
     let tty = env.as_ref().is_ok_and(|e| e.stderr_tty);
     let printer = Printer::new(&cli.global, tty);

@@ -34,9 +34,19 @@ impl Printer {
                 Color::Never => ColorChoice::Never,
             },
             json: global.json,
-            quiet: global.quiet,
+            quiet: global.quiet || global.json,
             verbose: global.verbose,
-            live: stderr_tty && !global.quiet,
+            // With --json, standard error has nothing but an error's document.
+            live: stderr_tty && !global.quiet && !global.json,
+        }
+    }
+
+    /// Whether standard error gets colour.
+    #[must_use]
+    pub fn colour(&self) -> bool {
+        match self.choice {
+            ColorChoice::Auto => AutoStream::choice(&io::stderr()) != ColorChoice::Never,
+            choice => choice != ColorChoice::Never,
         }
     }
 
@@ -61,13 +71,6 @@ impl Printer {
         }
     }
 
-    /// A line for people who asked for more.
-    pub fn detail(&self, line: &str) {
-        if self.verbose {
-            self.stderr(&format!("{}\n", line.dimmed()));
-        }
-    }
-
     /// Asks a person; anything but y or yes is no.
     pub fn ask(&self, what: &str) -> Result<bool> {
         self.stderr(&format!("{what}. Go on? [y/N] "));
@@ -80,6 +83,9 @@ impl Printer {
 
     /// Something that is not right but does not stop us.
     pub fn warn(&self, line: &str) {
+        if self.json {
+            return;
+        }
         self.stderr(&format!("{} {line}\n", "warning:".yellow().bold()));
     }
 

@@ -8,10 +8,14 @@ since() {
 
 # phase WHAT CMD…: runs a command, says what it is and how long it took.
 phase() {
-    local what=$1 start=$EPOCHREALTIME code=0
+    local what=$1 start=$EPOCHREALTIME code
     shift
     printf '\033[1m== %s\033[0m\n' "$what" >&2
-    "$@" || code=$?
+    # A shell of its own, and no `||` beside it: either would switch `set -e` off inside.
+    set +e
+    (set -e && "$@")
+    code=$?
+    set -e
     printf '\033[2m== %s: %s, %s\033[0m\n' "$what" \
         "$([ "$code" = 0 ] && echo done || echo "FAILED ($code)")" "$(since "$start")" >&2
     return "$code"

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 
 use crate::cli::{Ingest, One, Rotate, Secret, SecretOne};
 use crate::error::{Error, Result};
-use crate::model::SecretKey;
+use crate::model::{Name, SecretKey};
 use crate::ops;
 use crate::ops::rotate::Rotated;
 
@@ -38,7 +38,7 @@ pub(super) async fn ingest(front: &Front<'_>, args: &Ingest) -> Result<ExitCode>
 pub(super) async fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode> {
     match verb {
         Secret::Set(args) => {
-            let value = value(front)?;
+            let value = value(front, &args.name, &args.key)?;
             let running = ops::secrets::set(front.quiet(), &args.name, &args.key, &value)?;
             front.printer.say(&format!("{} of {} is set", args.key, args.name));
             if running {
@@ -68,12 +68,16 @@ pub(super) async fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// The value that stands on standard input.
-fn value(front: &Front<'_>) -> Result<SecretString> {
-    if front.env.stdin_tty {
-        front.printer.say("type the value, then Enter and Ctrl-D:");
+/// A secret's value from standard input, or as it is typed on a terminal.
+fn value(front: &Front<'_>, name: &Name, key: &SecretKey) -> Result<SecretString> {
+    ops::manifests::require(front.env, name)?;
+    if !(front.env.stdin_tty && front.env.stderr_tty) {
+        return ops::secrets::read_value(std::io::stdin().lock());
     }
-    ops::secrets::read_value(std::io::stdin().lock())
+    // Not shown, and not in the shell's history.
+    let typed = rpassword::prompt_password(format!("{key} of {name}: "))
+        .map_err(|e| Error::io("read", "the value from the terminal", &e))?;
+    ops::secrets::read_value(typed.as_bytes())
 }
 
 async fn rotate(front: &Front<'_>, args: &Rotate) -> Result<()> {
@@ -81,7 +85,7 @@ async fn rotate(front: &Front<'_>, args: &Rotate) -> Result<()> {
     let password = *key == SecretKey::postgres_password();
     // Nobody can type a password of 190 bits.
     let generate = args.generate || (password && front.env.stdin_tty);
-    let value = if generate { None } else { Some(value(front)?) };
+    let value = if generate { None } else { Some(value(front, name, key)?) };
     let waiting = ops::Waiting { timeout: args.timeout, wait: true };
     let rotated =
         front.with(async |ctx| ops::rotate::rotate(ctx, name, key, value, waiting).await).await?;

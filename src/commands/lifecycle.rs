@@ -2,11 +2,15 @@
 
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use super::Front;
 use crate::cli::{Down, Remove, Up, Wait, WaitOptions};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::Name;
+use crate::ops::down::Kept;
 use crate::ops::lifecycle::Action;
+use crate::ops::up::Outcome;
 use crate::ops::{self, Ctx};
 
 impl From<&WaitOptions> for ops::Waiting {
@@ -15,20 +19,39 @@ impl From<&WaitOptions> for ops::Waiting {
     }
 }
 
-/// Runs an operation on each instance in turn. One that fails does not keep the others from
-/// theirs: its error is printed, and the last one decides the exit code.
+/// Runs an operation on each instance in turn; it gives a word for programs and a sentence for
+/// people. One that fails does not keep the others from theirs: its error is printed, and the
+/// last one decides the exit code. Ctrl-C ends all.
 async fn each(
     front: &Front<'_>,
     names: &[Name],
-    run: impl AsyncFn(Ctx<'_>, &Name) -> Result<()>,
+    run: impl AsyncFn(Ctx<'_>, &Name) -> Result<(Value, String)>,
 ) -> Result<ExitCode> {
-    let mut last = None;
+    let mut last: Option<Error> = None;
+    let mut done = Vec::new();
     for name in names {
-        if let Err(error) = front.with(async |ctx| run(ctx, name).await).await
-            && let Some(earlier) = last.replace(error)
-        {
-            front.printer.error(&earlier);
+        let result = front
+            .with(async |ctx| {
+                let (value, sentence) = run(ctx, name).await?;
+                ctx.progress.done(&sentence);
+                Ok(value)
+            })
+            .await;
+        match result {
+            Ok(value) => done.push(value),
+            Err(error) => {
+                let interrupted = error.kind == Kind::Interrupted;
+                if let Some(earlier) = last.replace(error) {
+                    front.printer.error(&earlier);
+                }
+                if interrupted {
+                    break;
+                }
+            }
         }
+    }
+    if front.printer.json && !done.is_empty() {
+        front.printer.document(&json!({ "instances": done }))?;
     }
     last.map_or(Ok(ExitCode::SUCCESS), Err)
 }
@@ -37,8 +60,12 @@ pub(super) async fn up(front: &Front<'_>, args: &Up) -> Result<ExitCode> {
     let waiting = ops::Waiting::from(&args.wait);
     each(front, &args.names, async |ctx, name| {
         let outcome = ops::up::up(ctx, name, waiting).await?;
-        ctx.progress.done(&outcome.sentence(name));
-        Ok(())
+        let restarted: Vec<&str> = match &outcome {
+            Outcome::Changed(parts) => parts.iter().map(|p| p.label()).collect(),
+            _ => Vec::new(),
+        };
+        let value = json!({ "name": name, "outcome": outcome.word(), "restarted": restarted });
+        Ok((value, outcome.sentence(name)))
     })
     .await
 }
@@ -50,8 +77,8 @@ pub(super) async fn down(front: &Front<'_>, args: &Down) -> Result<ExitCode> {
     }
     each(front, &args.names, async |ctx, name| {
         ops::down::down(ctx, name, args.volumes).await?;
-        ctx.progress.done(&format!("{name} is down"));
-        Ok(())
+        let value = json!({ "name": name, "outcome": "down", "deleted": args.volumes });
+        Ok((value, format!("{name} is down")))
     })
     .await
 }
@@ -62,13 +89,19 @@ pub(super) async fn rm(front: &Front<'_>, args: &Remove) -> Result<ExitCode> {
     }
     each(front, &args.names, async |ctx, name| {
         let kept = ops::down::remove(ctx, name, args.data).await?;
-        ctx.progress.done(&match kept {
-            Some(manifest) => format!(
-                "{name} is removed; its data and secrets stay, and its manifest lies in {manifest}"
-            ),
-            None => format!("{name} is removed, with its data and secrets"),
-        });
-        Ok(())
+        let sentence = match &kept {
+            Kept::Data(manifest) => {
+                let lies = manifest.as_ref().map(|m| format!(", its manifest in {m}"));
+                format!(
+                    "{name} is removed; its data and secrets stay{}; to delete them too: \
+                     ragpod rm {name} --data",
+                    lies.unwrap_or_default()
+                )
+            }
+            Kept::Nothing => format!("{name} is removed, with its data and secrets"),
+        };
+        let deleted = kept == Kept::Nothing;
+        Ok((json!({ "name": name, "outcome": "removed", "deleted": deleted }), sentence))
     })
     .await
 }
@@ -94,13 +127,13 @@ async fn change(front: &Front<'_>, args: &Wait, action: Action) -> Result<ExitCo
     let waiting = ops::Waiting::from(&args.wait);
     each(front, &args.names, async |ctx, name| {
         ops::lifecycle::change(ctx, name, action, waiting).await?;
-        ctx.progress.done(&match action {
-            _ if !waiting.wait => format!("{name}: queued"),
-            Action::Start => format!("{name} is running"),
-            Action::Stop => format!("{name} is stopped"),
-            Action::Restart => format!("{name} is running again"),
-        });
-        Ok(())
+        let (word, sentence) = match action {
+            _ if !waiting.wait => ("queued", format!("{name}: queued")),
+            Action::Start => ("running", format!("{name} is running")),
+            Action::Stop => ("stopped", format!("{name} is stopped")),
+            Action::Restart => ("running", format!("{name} is running again")),
+        };
+        Ok((json!({ "name": name, "outcome": word }), sentence))
     })
     .await
 }

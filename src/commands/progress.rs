@@ -42,7 +42,12 @@ impl<'a> Live<'a> {
     fn spinner(&self, what: String) -> ProgressBar {
         let bar = self.bars.borrow().add(ProgressBar::new_spinner().with_prefix(what));
         // `wide_msg` is cut to the terminal's width.
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}  {wide_msg:.dim}") {
+        let template = if self.printer.colour() {
+            "{spinner} {prefix}  {wide_msg:.dim}"
+        } else {
+            "{spinner} {prefix}  {wide_msg}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
         bar.enable_steady_tick(Duration::from_millis(120));
@@ -127,8 +132,10 @@ impl Progress for Live<'_> {
         bar.set_prefix(text);
         let mark = match phase {
             Phase::Working => return,
-            Phase::Done => "✓".green().to_string(),
-            Phase::Failed => "✗".red().to_string(),
+            Phase::Done if self.printer.colour() => "✓".green().to_string(),
+            Phase::Failed if self.printer.colour() => "✗".red().to_string(),
+            Phase::Done => "✓".to_owned(),
+            Phase::Failed => "✗".to_owned(),
         };
         line.finished = true;
         if let Ok(style) = ProgressStyle::with_template(&format!("{mark} {{prefix}}")) {

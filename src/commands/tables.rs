@@ -79,6 +79,11 @@ pub(super) async fn list(front: &Front<'_>) -> Result<ExitCode> {
         ]);
     }
     print(front, &rows)?;
+    for i in &instances {
+        if let Some(problem) = &i.problem {
+            front.printer.warn(&format!("{}: {problem}", i.name));
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

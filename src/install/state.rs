@@ -55,6 +55,12 @@ impl State {
         state.join(name.as_str())
     }
 
+    /// Whether anything is remembered of an instance.
+    #[must_use]
+    pub fn exists(state: &Utf8Path, name: &Name) -> bool {
+        Self::file(state, name).exists()
+    }
+
     fn file(state: &Utf8Path, name: &Name) -> Utf8PathBuf {
         Self::dir(state, name).join("state.json")
     }
@@ -132,6 +138,16 @@ impl State {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("remove", &dir, &e)),
             _ => Ok(()),
         }
+    }
+
+    /// Removes an instance's directory when there is nothing in it but the lock: whoever waited
+    /// for the lock of an instance that is gone by now has made it again.
+    pub fn remove_if_bare(state: &Utf8Path, name: &Name) -> Result<()> {
+        let dir = Self::dir(state, name);
+        let bare = dir
+            .read_dir_utf8()
+            .is_ok_and(|mut d| d.all(|e| e.is_ok_and(|e| e.file_name() == "lock")));
+        if bare { Self::remove(state, name) } else { Ok(()) }
     }
 }
 

@@ -122,7 +122,8 @@ impl UnitDir {
             Err(e) => return Err(Error::io("read", &self.dir, &e)),
         };
         for entry in entries {
-            let entry = entry.map_err(|e| Error::io("read", &self.dir, &e))?;
+            // A name that is no UTF-8 is nobody's unit of ours.
+            let Ok(entry) = entry else { continue };
             if let Some((name, part)) = Part::of_file(entry.file_name()) {
                 parts.entry(name).or_default().insert(part);
             }
@@ -221,7 +222,7 @@ impl UnitDir {
             Err(e) => return Err(Error::io("read", &self.staging, &e)),
         };
         for entry in entries {
-            let entry = entry.map_err(|e| Error::io("read", &self.staging, &e))?;
+            let Ok(entry) = entry else { continue };
             let (path, name) = (entry.path(), entry.file_name());
             if name.starts_with(BEFORE) && !self.exists()? {
                 self.rename(path, &self.dir)?;

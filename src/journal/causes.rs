@@ -30,7 +30,7 @@ const ROWS: &[Row] = &[
             &["was initialized by postgresql version"],
         ],
         cause: "the data was written by another major version of PostgreSQL",
-        hint: "go back to the image that wrote it, back up, and restore into the new one: ragpod backup NAME",
+        hint: "go back to the image that wrote it, dump it (ragpod exec NAME --service postgres -- pg_dumpall), and restore it in a new instance",
     },
     Row {
         parts: &[],
@@ -180,7 +180,7 @@ pub fn likely_cause(part: Part, result: &str, status: i32, lines: &[String]) -> 
         )),
         ("timeout", _) => Some(cause(
             "it did not become healthy in time",
-            "see what it was doing: ragpod logs NAME; a slow disk needs more time: ragpod up NAME --timeout 10min",
+            "see what it was doing: ragpod logs NAME -n 100; then try again: ragpod up NAME",
         )),
         // 137 is how a container ends that the kernel kills (128 + SIGKILL).
         (_, 137) => Some(cause(

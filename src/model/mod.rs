@@ -10,7 +10,8 @@ mod provider;
 mod text;
 mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use camino::Utf8PathBuf;
 
@@ -25,6 +26,9 @@ pub use version::PodmanVersion;
 pub const FIRST_SOURCE: &str = "/data/projects";
 /// The directory in the app container under which all further sources are mounted.
 pub const MORE_SOURCES: &str = "/data/sources";
+
+/// The gateway's image; the manifest has no key for it.
+static EGRESS_IMAGE: LazyLock<ImageRef> = LazyLock::new(ImageRef::egress);
 
 /// One isolated HybridRAG instance, as its manifest describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,14 +169,20 @@ impl Instance {
         keys
     }
 
+    /// The image that a part runs; `None` for what is no container of ours.
+    #[must_use]
+    pub fn image(&self, part: Part) -> Option<&ImageRef> {
+        match part {
+            Part::Postgres => Some(&self.postgres.image),
+            Part::App => Some(&self.engine.image),
+            Part::Egress => Some(&EGRESS_IMAGE),
+            _ => None,
+        }
+    }
+
     /// The images that its containers run, each once.
     #[must_use]
-    pub fn images(&self) -> Vec<ImageRef> {
-        let mut images = vec![self.postgres.image.clone(), self.engine.image.clone()];
-        if self.egress.has_gateway() {
-            images.push(ImageRef::egress());
-        }
-        images.dedup();
-        images
+    pub fn images(&self) -> BTreeSet<ImageRef> {
+        self.parts().into_iter().filter_map(|part| self.image(part).cloned()).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! A new instance's manifest, and the secrets of an env file.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -48,12 +48,16 @@ pub struct Created {
 pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     let name = &wish.name;
     let file = manifests::path(ctx.env, name);
-    if file.exists() && !wish.force {
-        return Err(Error::new(Kind::Exists, format!("there is an instance {name} already"))
+    let taken = || -> Result<()> {
+        if !file.exists() || wish.force {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Exists, format!("there is an instance {name} already"))
             .cause(format!("its manifest is {file}"))
             .hint(format!("edit that file, then: ragpod up {name}"))
-            .hint(format!("or replace it: ragpod create {name} --force …")));
-    }
+            .hint(format!("or replace it: ragpod create {name} --force …")))
+    };
+    taken()?;
     let (new, Split { secrets: found, ignored, .. }) = describe(wish)?;
     let text = manifest::template(&new);
     // What we write is what we read: the template goes through the same door as an edited file.
@@ -66,6 +70,8 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
         podman.supported()?;
     }
     let _lock = secrets::lock(ctx, name)?;
+    // Again: another `create` may have held the lock.
+    taken()?;
     if !found.is_empty() {
         let dir = ctx.env.state();
         let mut state = State::load(&dir, name)?;
@@ -74,7 +80,9 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     }
     let parent = ctx.env.manifests();
     fs::create_dir_all(&parent).map_err(|e| Error::io("make", &parent, &e))?;
-    atomic_write(&file, text.as_bytes(), 0o600)?;
+    // A manifest may be a link into somebody's collection of dotfiles: that file is written.
+    let target = file.canonicalize_utf8().unwrap_or_else(|_| file.clone());
+    atomic_write(&target, text.as_bytes(), 0o600)?;
 
     let mut next: Vec<String> =
         manifest::open_points(&instance).iter().map(|p| format!("in {file}: {p}")).collect();
@@ -140,7 +148,7 @@ fn describe(wish: &Wish) -> Result<(New, Split)> {
         new.provider(kind);
     }
     for source in &wish.sources {
-        new.source_arg(source)?;
+        new.source_arg(&absolute(source)?)?;
     }
     if wish.sources.is_empty()
         && let Some(path) = &split.source
@@ -151,6 +159,24 @@ fn describe(wish: &Wish) -> Result<(New, Split)> {
         new.set_arg(set)?;
     }
     Ok((new, split))
+}
+
+/// A `--source` argument with the folder's whole path: on a command line `notes` means the one in
+/// the current folder, in a manifest it would mean nothing.
+fn absolute(source: &str) -> Result<String> {
+    let (dir, pattern) = match source.split_once(':') {
+        Some((dir, pattern)) => (dir, format!(":{pattern}")),
+        None => (source, String::new()),
+    };
+    if dir.is_empty() || dir.starts_with(['/', '~']) {
+        return Ok(source.to_owned());
+    }
+    let whole = Utf8Path::new(dir).canonicalize_utf8().map_err(|e| {
+        Error::usage(format!("the source {dir} cannot be used"))
+            .cause(e.to_string())
+            .hint("name a folder that is there: --source ~/notes")
+    })?;
+    Ok(format!("{whole}{pattern}"))
 }
 
 /// The problems of a manifest that nobody has written yet: its lines mean nothing to anybody.

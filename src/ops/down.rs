@@ -1,12 +1,14 @@
 //! Taking instances off the host: services, units, networks, and data only when asked for.
 
-use camino::Utf8PathBuf;
+use std::collections::BTreeMap;
+
+use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 
 use super::lifecycle;
 use super::{Ctx, Waiting, manifests, secrets, units_lock};
 use crate::error::{Error, Result};
-use crate::install::{State, UnitDir, plan};
+use crate::install::{State, UnitDir, atomic_write, plan};
 use crate::model::{Name, Part};
 use crate::podman::Podman;
 use crate::systemd::{Action, Systemd};
@@ -14,44 +16,66 @@ use crate::systemd::{Action, Systemd};
 /// Stops an instance and takes its units and networks off the host; its volumes too when asked.
 /// The manifest, the secrets and the state stay.
 pub async fn down(ctx: Ctx<'_>, name: &Name, volumes: bool) -> Result<()> {
-    let dir = UnitDir::new(ctx.env);
-    let installed = dir.read()?;
-    if !manifests::exists(ctx.env, name) && installed.of(name).is_empty() {
+    let podman = require(ctx, name)?;
+    let bus = Systemd::connect(ctx.env).await?;
+    let _lock = secrets::lock(ctx, name)?;
+    down_locked(ctx, &podman, &bus, name, volumes).await
+}
+
+/// Fails unless there is something of that name on the host: a manifest, units, or what an
+/// earlier `rm` left.
+fn require(ctx: Ctx<'_>, name: &Name) -> Result<Podman> {
+    let there = manifests::exists(ctx.env, name)
+        || !UnitDir::new(ctx.env).parts_of(name)?.is_empty()
+        || State::exists(&ctx.env.state(), name);
+    if !there {
         return Err(manifests::no_instance(ctx.env, name));
     }
     let podman = Podman::new();
     podman.supported()?;
-    let bus = Systemd::connect(ctx.env).await?;
-    let _lock = secrets::lock(ctx, name)?;
-    take_off(ctx, &podman, &bus, &dir, name).await?;
+    Ok(podman)
+}
+
+/// `down`, with the instance's lock held.
+async fn down_locked(
+    ctx: Ctx<'_>,
+    podman: &Podman,
+    bus: &Systemd,
+    name: &Name,
+    volumes: bool,
+) -> Result<()> {
     let state_dir = ctx.env.state();
     let mut state = State::load(&state_dir, name)?;
+    take_off(ctx, podman, bus, name).await?;
+    // Remembered before it is done: killed in between, the next `up` sets up what is there.
+    state.applied.clear();
+    if volumes {
+        state.initialised = None;
+        state.engine_mountpoint = None;
+    }
+    state.save(&state_dir, name)?;
     if volumes {
         ctx.progress.step(&format!("{name}: deleting its data"));
         let volumes: Vec<String> =
             Part::ALL.into_iter().filter(|p| p.is_volume()).map(|p| p.podman_name(name)).collect();
         podman.volume_rm(&volumes)?;
-        state.initialised = None;
-        state.engine_mountpoint = None;
     }
-    state.applied.clear();
-    state.save(&state_dir, name)
+    Ok(())
 }
 
 /// Stops all services, removes the units in one step, reloads, and removes what Podman still has
 /// of the instance but its volumes and secrets.
-async fn take_off(
-    ctx: Ctx<'_>,
-    podman: &Podman,
-    bus: &Systemd,
-    dir: &UnitDir,
-    name: &Name,
-) -> Result<()> {
+async fn take_off(ctx: Ctx<'_>, podman: &Podman, bus: &Systemd, name: &Name) -> Result<()> {
+    let dir = UnitDir::new(ctx.env);
     lifecycle::drive(ctx, bus, name, &Part::ALL, Action::Stop, Waiting::default()).await?;
     let units = units_lock(ctx)?;
-    let plan = plan(name, &std::collections::BTreeMap::new(), &dir.read()?)?;
+    let plan = plan(name, &BTreeMap::new(), &dir.read()?)?;
     if !plan.is_empty() {
         dir.apply(&units, &plan, |_| Ok(()), &mut |_| {})?;
+    }
+    // Also when an earlier run ended before it could reload.
+    let services: Vec<String> = Part::ALL.iter().map(|p| p.service(name)).collect();
+    if bus.named(&services).await?.iter().any(|unit| unit.load == "loaded") {
         bus.reload(super::RELOAD).await?;
     }
     drop(units);
@@ -61,37 +85,49 @@ async fn take_off(
     podman.remove_leftovers(name).map(drop)
 }
 
+/// What `rm` leaves on the host.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// The data and the secrets, and the manifest, if there was one, at this place.
+    Data(Option<Utf8PathBuf>),
+    /// Nothing.
+    Nothing,
+}
+
 /// Removes an instance from the host. Without `data` its volumes and secrets stay, and its
-/// manifest is moved to where this says; with it nothing stays.
-pub async fn remove(ctx: Ctx<'_>, name: &Name, data: bool) -> Result<Option<Utf8PathBuf>> {
-    down(ctx, name, data).await?;
-    let manifest = manifests::path(ctx.env, name);
+/// manifest is moved into the state directory; with it nothing stays.
+pub async fn remove(ctx: Ctx<'_>, name: &Name, data: bool) -> Result<Kept> {
+    let podman = require(ctx, name)?;
+    let bus = Systemd::connect(ctx.env).await?;
     let _lock = secrets::lock(ctx, name)?;
+    down_locked(ctx, &podman, &bus, name, data).await?;
+    let manifest = manifests::path(ctx.env, name);
     let state_dir = ctx.env.state();
     if data {
-        let podman = Podman::new();
         let secrets: Vec<String> = podman.secret_list(name)?.into_iter().collect();
         podman.secret_rm(&secrets)?;
-        match fs::remove_file(&manifest) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("remove", &manifest, &e));
-            }
-            _ => {}
-        }
+        remove_file(&manifest)?;
         State::remove(&state_dir, name)?;
-        return Ok(None);
+        return Ok(Kept::Nothing);
     }
+    // Read and written anew: the manifest may be a link into somebody's collection of dotfiles.
     let kept = State::dir(&state_dir, name).join("manifest.toml");
-    match fs::rename(&manifest, &kept) {
-        // Another file system: a copy does as well.
-        Err(e) if e.kind() == std::io::ErrorKind::CrossesDevices => {
-            fs::copy(&manifest, &kept).map_err(|e| Error::io("copy", &manifest, &e))?;
-            fs::remove_file(&manifest).map_err(|e| Error::io("remove", &manifest, &e))?;
+    match fs::read(&manifest) {
+        Ok(text) => {
+            atomic_write(&kept, &text, 0o600)?;
+            remove_file(&manifest)?;
+            Ok(Kept::Data(Some(kept)))
         }
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("move", &manifest, &e));
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Ok(Kept::Data(kept.exists().then_some(kept)))
         }
-        _ => {}
+        Err(e) => Err(Error::io("read", &manifest, &e)),
     }
-    Ok(Some(kept))
+}
+
+fn remove_file(path: &Utf8Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path, &e)),
+        _ => Ok(()),
+    }
 }

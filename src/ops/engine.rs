@@ -89,7 +89,7 @@ pub async fn query(ctx: Ctx<'_>, name: &Name, question: Question<'_>) -> Result<
     // Open until this process becomes the other one.
     std::mem::forget(gate::pass(ctx, name));
     require_running(ctx, name, Part::App).await?;
-    // `--text=…`: a question that begins with a dash is still a question.
+    // `--text=…`: a question that begins with a dash is still one for the engine.
     let mut args =
         vec!["query".into(), format!("--text={text}"), "--mode".into(), question.mode.into()];
     args.extend(question.sources.then(|| "--sources".into()));
@@ -136,9 +136,7 @@ pub async fn psql(ctx: Ctx<'_>, name: &Name, args: Vec<String>) -> Result<Cmd> {
 /// Sets up an instance's database: role, extensions, schema; records model and dimension. Can be
 /// run any number of times.
 pub async fn init(ctx: Ctx<'_>, name: &Name) -> Result<()> {
-    if !manifests::exists(ctx.env, name) {
-        return Err(manifests::no_instance(ctx.env, name));
-    }
+    manifests::require(ctx.env, name)?;
     require_running(ctx, name, Part::App).await?;
     ctx.progress.step(&format!("{name}: setting up the database"));
     // Extensions need the superuser, which only the database's own container can be.
@@ -261,36 +259,32 @@ pub async fn ingest(ctx: Ctx<'_>, name: &Name, wish: &Wish<'_>) -> Result<(Summa
         ctx.progress.step(&format!("{name}: looking for files"));
         args.push("--json".into());
         let (mut summary, mut skipped) = (None, Vec::new());
-        let result =
-            engine(name, Streams::default(), args).lines(|line| {
-                match serde_json::from_str::<Value>(line) {
-                    Ok(event) => heard(ctx, &event, &mut summary, &mut skipped),
-                    Err(_) => ctx.progress.output(line),
-                }
-            });
-        total.skipped.append(&mut skipped);
-        match (result, summary) {
-            (Ok(()), Some(summary)) => total.add(summary),
-            // Some documents failed: the summary tells which, and it is what counts.
-            (Err(_), Some(summary)) => {
-                code = 1;
-                total.add(summary);
+        let (inner, error) = engine(name, Streams::default(), args).events(|line| {
+            match serde_json::from_str::<Value>(line) {
+                Ok(event) => heard(ctx, &event, &mut summary, &mut skipped),
+                Err(_) => ctx.progress.output(line),
             }
-            (Ok(()), None) => {
+        })?;
+        total.skipped.append(&mut skipped);
+        match (error, summary) {
+            // That documents failed is in the summary, which counts more than an exit code.
+            (_, Some(summary)) => total.add(summary),
+            (None, None) => {
                 return Err(Error::failed(format!("the engine of {name} did not say what it did"))
                     .hint(format!("see its log: ragpod logs {name} -n 50 app")));
             }
-            (Err(mut e), None) => {
+            (Some(mut e), None) => {
                 e.message = format!("the ingest into {name} did not finish");
                 return Err(e
                     .hint(format!("see the engine's log: ragpod logs {name} -n 50 app"))
                     .hint(format!("what was taken in stays; go on: ragpod ingest {name}")));
             }
         }
+        code = code.max(inner);
     }
     name.as_str().clone_into(&mut total.instance);
     if !total.failed.is_empty() || total.documents.failed > 0 {
-        code = 1;
+        code = code.max(1);
     }
     Ok((total, code))
 }
@@ -378,6 +372,8 @@ fn to_container(instance: &Instance, path: &Utf8Path) -> Result<(Utf8PathBuf, Op
             return Ok((inside, pattern));
         }
     }
-    Err(Error::usage(format!("{absolute} lies in no source of {}", instance.name))
-        .hint("add its folder to the manifest as a [[source]], then: ragpod up NAME"))
+    Err(Error::usage(format!("{absolute} lies in no source of {}", instance.name)).hint(format!(
+        "add its folder to the manifest as a [[source]], then: ragpod up {}",
+        instance.name
+    )))
 }

@@ -1,5 +1,7 @@
 //! The three images: their recipes, which the binary carries, and how they get onto the host.
 
+use std::collections::BTreeMap;
+
 use camino::Utf8Path;
 use fs_err as fs;
 use include_dir::{Dir, DirEntry, include_dir};
@@ -113,7 +115,8 @@ fn ours(image: &ImageRef) -> Option<ImageKind> {
 /// # Errors
 /// [`Kind::Image`] for one that can neither be built nor pulled.
 pub fn missing(podman: &Podman, instance: &Instance) -> Result<Vec<ImageRef>> {
-    let missing = podman.missing_images(&instance.images())?;
+    let images: Vec<ImageRef> = instance.images().into_iter().collect();
+    let missing = podman.missing_images(&images)?;
     match missing.iter().find(|image| image.is_local() && ours(image).is_none()) {
         None => Ok(missing),
         Some(image) => {
@@ -121,6 +124,28 @@ pub fn missing(podman: &Podman, instance: &Instance) -> Result<Vec<ImageRef>> {
                 .hint("see which there are: podman images; then correct `image` in the manifest"))
         }
     }
+}
+
+/// The id of each image of an instance. Tells of those that an older recipe than this ragpod's
+/// made.
+pub fn ids(
+    ctx: Ctx<'_>,
+    podman: &Podman,
+    instance: &Instance,
+) -> Result<BTreeMap<ImageRef, String>> {
+    let present = podman.images()?;
+    let mut ids = BTreeMap::new();
+    for image in instance.images() {
+        let Some(found) = present.iter().find(|i| i.is(image.as_str())) else { continue };
+        if ours(&image).is_some_and(|k| found.labels.get(RECIPE_LABEL) != Some(&recipe_hash(k))) {
+            ctx.progress.warn(&format!(
+                "{image} was built from another recipe than this ragpod's; to build it anew: \
+                 ragpod image build"
+            ));
+        }
+        ids.insert(image, found.id.clone());
+    }
+    Ok(ids)
 }
 
 /// Brings images onto the host: ragpod's own are built, those of a registry are pulled.

@@ -18,16 +18,23 @@ use crate::systemd::{self, End, JobEvent, JobOptions, JobResult, Report, Systemd
 /// [`Kind::NoInstance`], [`Kind::NotRunning`] when its units are not installed, [`Kind::Unit`]
 /// with what the failed service said.
 pub async fn change(ctx: Ctx<'_>, name: &Name, action: Action, waiting: Waiting) -> Result<()> {
-    let parts = UnitDir::new(ctx.env).parts_of(name)?;
-    if parts.is_empty() {
+    let dir = UnitDir::new(ctx.env);
+    let installed = || -> Result<BTreeSet<Part>> {
+        let parts = dir.parts_of(name)?;
+        if !parts.is_empty() {
+            return Ok(parts);
+        }
         if !manifests::exists(ctx.env, name) {
             return Err(manifests::no_instance(ctx.env, name));
         }
-        return Err(Error::new(Kind::NotRunning, format!("{name} is not installed"))
-            .hint(format!("install and start it: ragpod up {name}")));
-    }
+        Err(Error::new(Kind::NotRunning, format!("{name} is not installed"))
+            .hint(format!("install and start it: ragpod up {name}")))
+    };
+    installed()?;
     let bus = Systemd::connect(ctx.env).await?;
     let _lock = secrets::lock(ctx, name)?;
+    // Again: whoever held the lock may have changed it.
+    let parts = installed()?;
     let services: Vec<Part> = parts.into_iter().filter(|p| p.is_running_service()).collect();
     match action {
         Action::Start | Action::Stop => drive(ctx, &bus, name, &services, action, waiting).await,
@@ -129,8 +136,11 @@ fn judge(name: &Name, report: &Report, since: i64) -> Result<()> {
         Action::Restart => "restart",
     };
     if report.end == End::Interrupted {
-        return Err(Error::failed(format!("stopped waiting; {name} goes on to {verb}"))
-            .hint(format!("see how it goes: ragpod status {name}")));
+        return Err(Error::new(
+            Kind::Interrupted,
+            format!("stopped waiting; {name} goes on to {verb}"),
+        )
+        .hint(format!("see how it goes: ragpod status {name}")));
     }
     let Some(failure) = report.failures().next() else { return Ok(()) };
     let service = &failure.service;
@@ -152,6 +162,9 @@ fn judge(name: &Name, report: &Report, since: i64) -> Result<()> {
         error = error
             .cause(format!("likely: {}", found.cause))
             .hint(found.hint.replace("NAME", name.as_str()));
+    }
+    if report.end == End::TimedOut {
+        error = error.hint(format!("give it more time: ragpod up {name} --timeout 15min"));
     }
     Err(error
         .hint(format!("see more: ragpod logs {name} -n 100"))

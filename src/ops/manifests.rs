@@ -36,6 +36,11 @@ pub fn exists(env: &Env, name: &Name) -> bool {
     path(env, name).exists()
 }
 
+/// Fails unless there is a manifest of that name.
+pub fn require(env: &Env, name: &Name) -> Result<()> {
+    if exists(env, name) { Ok(()) } else { Err(no_instance(env, name)) }
+}
+
 /// Reads and checks an instance's manifest.
 ///
 /// # Errors

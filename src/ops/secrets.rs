@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Ctx, manifests};
 use crate::error::{Error, Kind, Result};
-use crate::install::{Lock, Scope, State};
+use crate::install::{Lock, Scope, State, UnitDir};
 use crate::model::{Instance, Name, SecretKey};
 use crate::podman::Podman;
 
@@ -30,8 +30,8 @@ pub(super) fn lock(ctx: Ctx<'_>, name: &Name) -> Result<Lock> {
     )
 }
 
-/// Reads a secret's value from standard input: one line, or a whole file. One newline at the end,
-/// as `echo` and editors leave it, is not part of it.
+/// Reads a secret's value, one line, from standard input. One newline at the end, as `echo` and
+/// editors leave it, is not part of it.
 ///
 /// # Errors
 /// Empty, longer than 64 KiB, not UTF-8, or with a NUL.
@@ -87,9 +87,7 @@ pub struct SecretStatus {
 /// Stores a secret's value as a new version; gives whether units are installed that still mount
 /// the old one.
 pub fn set(ctx: Ctx<'_>, name: &Name, key: &SecretKey, value: &SecretString) -> Result<bool> {
-    if !manifests::exists(ctx.env, name) {
-        return Err(manifests::no_instance(ctx.env, name));
-    }
+    manifests::require(ctx.env, name)?;
     let podman = Podman::new();
     podman.supported()?;
     let _lock = lock(ctx, name)?;
@@ -142,40 +140,71 @@ pub fn list(ctx: Ctx<'_>, name: &Name) -> Result<Vec<SecretStatus>> {
 }
 
 /// Removes a secret; gives whether there was one.
+///
+/// # Errors
+/// [`Kind::Usage`] for one that the installed units mount: they could not start any more.
 pub fn remove(ctx: Ctx<'_>, name: &Name, key: &SecretKey) -> Result<bool> {
+    let instance = manifests::load(ctx.env, name)?;
+    let mounted = || -> Result<()> {
+        let installed = !UnitDir::new(ctx.env).parts_of(name)?.is_empty();
+        if installed && instance.secret_keys().contains(key) {
+            return Err(Error::usage(format!("{name} is installed and mounts {key}"))
+                .hint(format!("give it a new value: ragpod secret set {name} {key} < FILE"))
+                .hint(format!("or take the instance off first: ragpod down {name}")));
+        }
+        Ok(())
+    };
+    mounted()?;
     let podman = Podman::new();
     podman.supported()?;
     let _lock = lock(ctx, name)?;
     let dir = ctx.env.state();
-    let mut state = State::load(&dir, name)?;
-    let Some(version) = state.secrets.remove(key) else { return Ok(false) };
-    podman.secret_rm(&[key.podman_name(name, version)])?;
-    state.save(&dir, name)?;
+    mounted()?;
+    let state = State::load(&dir, name)?;
+    let Some(version) = state.secrets.get(key) else { return Ok(false) };
+    let secret = key.podman_name(name, *version);
+    if !podman.secret_list(name)?.contains(&secret) {
+        return Ok(false);
+    }
+    // The version stays known: the next value gets the next one, and with it a new name.
+    podman.secret_rm(&[secret])?;
     Ok(true)
 }
 
-/// Sees to it that every secret of the instance is there: a database password is made where
-/// there is none; a provider's key is asked for.
+/// The secrets that the instance needs and that are not there.
 ///
 /// # Errors
-/// [`Kind::Failed`] naming the key that is missing and how to set it.
-pub(super) fn ensure(podman: &Podman, state: &mut State, instance: &Instance) -> Result<()> {
+/// [`Kind::Failed`] for one that only its owner knows, with how to set it.
+pub(super) fn missing(
+    podman: &Podman,
+    state: &State,
+    instance: &Instance,
+) -> Result<Vec<SecretKey>> {
     let name = &instance.name;
     let present = podman.secret_list(name)?;
-    for key in instance.secret_keys() {
-        let known = state.secrets.get(&key);
-        if known.is_some_and(|v| present.contains(&key.podman_name(name, *v))) {
-            continue;
-        }
-        if key == SecretKey::postgres_password() {
-            // The database's role gets the new password when its container starts.
-            store(podman, state, name, &key, &generate()?)?;
-        } else {
-            return Err(Error::new(Kind::Failed, format!("the secret {key} of {name} is not set"))
-                .hint(format!("set it: ragpod secret set {name} {key} < FILE")));
+    let known = |key: &SecretKey| {
+        state.secrets.get(key).is_some_and(|v| present.contains(&key.podman_name(name, *v)))
+    };
+    let missing: Vec<SecretKey> =
+        instance.secret_keys().into_iter().filter(|key| !known(key)).collect();
+    match missing.iter().find(|key| **key != SecretKey::postgres_password()) {
+        None => Ok(missing),
+        Some(key) => {
+            Err(Error::new(Kind::Failed, format!("the secret {key} of {name} is not set"))
+                .hint(format!("set it: ragpod secret set {name} {key} < FILE")))
         }
     }
-    Ok(())
+}
+
+/// Makes a database password where there is none. The database's role gets it when its container
+/// starts.
+pub(super) fn provide(
+    podman: &Podman,
+    state: &mut State,
+    name: &Name,
+    missing: &[SecretKey],
+) -> Result<()> {
+    missing.iter().try_for_each(|key| store(podman, state, name, key, &generate()?))
 }
 
 /// Removes versions that no unit mounts any more.

@@ -6,7 +6,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{Ctx, manifests};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::install::{State as Remembered, UnitDir};
 use crate::model::{Name, Part};
 use crate::systemd::{Systemd, UnitState};
@@ -46,12 +46,16 @@ impl State {
     /// The state that follows from systemd's `ActiveState` of each service that stays up while the
     /// instance does. The containers' units become active when Podman finds them healthy
     /// (`Notify=healthy`), so active means healthy.
-    pub fn of<'a>(services: impl IntoIterator<Item = &'a str>) -> Self {
+    ///
+    /// A service that waits for its next automatic start (`SubState` `auto-restart`) has failed at
+    /// least once; with a second failure behind it, it is no longer merely starting.
+    pub fn of<'a>(services: impl IntoIterator<Item = (&'a str, &'a str, u32)>) -> Self {
         let (mut up, mut coming, mut failed, mut all) = (0, 0, 0, 0);
-        for active in services {
+        for (active, sub, restarts) in services {
             all += 1;
             match active {
                 "active" | "reloading" | "refreshing" => up += 1,
+                "activating" if sub.starts_with("auto-restart") || restarts > 1 => failed += 1,
                 "activating" => coming += 1,
                 "failed" => failed += 1,
                 _ => {}
@@ -220,7 +224,11 @@ pub async fn status(ctx: Ctx<'_>, names: &[Name]) -> Result<Vec<InstanceStatus>>
         let state = if services.is_empty() {
             State::NotInstalled
         } else {
-            State::of(services.iter().map(|s| s.active_state.as_str()))
+            State::of(
+                services
+                    .iter()
+                    .map(|s| (s.active_state.as_str(), s.sub_state.as_str(), s.restarts)),
+            )
         };
         let pod = Part::Pod.service(&name);
         let pod_is_up = services.iter().any(|s| s.unit == pod && s.active_state == "active");
@@ -245,12 +253,18 @@ fn account(ctx: Ctx<'_>, name: &Name) -> (Option<Account>, Option<String>) {
         Ok(remembered) => remembered,
         Err(e) => return (None, Some(e.to_string())),
     };
+    // An instance without a manifest is one that somebody took it from: its units go on.
+    let problem = match manifests::load(ctx.env, name) {
+        Err(e) if e.kind == Kind::NoInstance => Some("it has no manifest any more".to_owned()),
+        Err(e) => Some(e.to_string()),
+        Ok(_) => None,
+    };
     // No volume yet, or nothing written yet: nothing is known, and that is no problem.
     let account = remembered
         .engine_mountpoint
         .and_then(|dir| fs::read(dir.join("status.json")).ok())
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    (account, None)
+    (account, problem)
 }
 
 #[cfg(test)]
@@ -259,7 +273,10 @@ mod tests {
 
     #[test]
     fn states() {
-        let of = |s: &[&str]| State::of(s.iter().copied());
+        let of = |s: &[&str]| State::of(s.iter().map(|a| (*a, "", 0)));
+        let looping = [("active", "running", 0), ("activating", "start", 4)];
+        assert_eq!(State::of(looping), State::Degraded);
+        assert_eq!(State::of([("activating", "auto-restart", 1)]), State::Failed);
         assert_eq!(of(&["active", "active"]), State::Running);
         assert_eq!(of(&["active", "activating"]), State::Starting);
         assert_eq!(of(&["active", "inactive"]), State::Degraded);

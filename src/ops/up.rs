@@ -4,13 +4,15 @@
 //! neither written nor restarted, so running it again is always safe and completes what an
 //! earlier run left undone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8Path;
 
 use super::lifecycle;
 use super::{Ctx, Waiting, engine, images, manifests, secrets, target, units_lock};
 use crate::error::{Error, Kind, Result};
-use crate::install::{Plan, State, UnitDir, plan};
-use crate::model::{Instance, Name, Part};
+use crate::install::{State, UnitDir, plan};
+use crate::model::{ImageRef, Instance, Name, Part};
 use crate::podman::Podman;
 use crate::podman::quadlet::Generator;
 use crate::render::{self, UnitSet};
@@ -30,6 +32,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// For programs.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Outcome::Unchanged => "unchanged",
+            Outcome::Started => "started",
+            Outcome::Changed(_) => "changed",
+            Outcome::Queued => "queued",
+        }
+    }
+
     /// For people.
     #[must_use]
     pub fn sentence(&self, name: &Name) -> String {
@@ -90,33 +103,43 @@ fn check_sources(instance: &Instance) -> Result<()> {
 
 /// Installs and starts an instance, waits until it is healthy, sets up its database.
 pub async fn up(ctx: Ctx<'_>, name: &Name, waiting: Waiting) -> Result<Outcome> {
-    let instance = manifests::load(ctx.env, name)?;
-    check_mounts(&instance)?;
+    check_mounts(&manifests::load(ctx.env, name)?)?;
     let podman = Podman::new();
     let version = podman.supported()?;
     let bus = Systemd::connect(ctx.env).await?;
-    let missing = images::missing(&podman, &instance)?;
     let _lock = secrets::lock(ctx, name)?;
     let state_dir = ctx.env.state();
+    // Again: whoever held the lock may have changed or removed it.
+    let instance = manifests::load(ctx.env, name).inspect_err(|_| {
+        let _ = State::remove_if_bare(&state_dir, name);
+    })?;
+    check_mounts(&instance)?;
     let mut state = State::load(&state_dir, name)?;
+    let missing_images = images::missing(&podman, &instance)?;
+    let missing_secrets = secrets::missing(&podman, &state, &instance)?;
     // Written although nothing has changed yet: a full disk shows here, before anything is done.
     state.save(&state_dir, name)?;
-    images::provide(ctx, &podman, &missing)?;
-    secrets::ensure(&podman, &mut state, &instance)?;
-    state.save(&state_dir, name)?;
+    images::provide(ctx, &podman, &missing_images)?;
+    let images = images::ids(ctx, &podman, &instance)?;
+    if !missing_secrets.is_empty() {
+        secrets::provide(&podman, &mut state, name, &missing_secrets)?;
+        state.save(&state_dir, name)?;
+    }
 
     let wanted = render::render(&instance, &target(version, &state))?;
-    let plan = install(ctx, &bus, name, &wanted).await?;
+    let marks = marks(&instance, &wanted, &images);
+    install(ctx, &podman, &bus, name, &wanted).await?;
     let parts = instance.parts();
-    let changed = changed(&parts, name, &wanted, &plan, &state);
+    let changed = changed(&parts, name, &marks, &state);
     let running = lifecycle::active(&bus, name).await?;
-    let restart = restarts(&changed, &running);
     let healthy = parts.iter().filter(|p| p.is_running_service()).all(|p| running.contains(p));
-    let outcome = match (&restart, healthy) {
-        (Restart::Nothing, true) => Outcome::Unchanged,
-        (Restart::Nothing, false) => Outcome::Started,
-        (Restart::Some(parts), _) => Outcome::Changed(parts.clone()),
-        (Restart::All { .. }, _) => Outcome::Changed(vec![Part::Pod]),
+    let restart = restarts(&changed, &running);
+    let outcome = match &restart {
+        Restart::Nothing if healthy => Outcome::Unchanged,
+        Restart::Nothing => Outcome::Started,
+        Restart::Some(parts) => Outcome::Changed(parts.clone()),
+        Restart::All { .. } if running.is_empty() => Outcome::Started,
+        Restart::All { .. } => Outcome::Changed(vec![Part::Pod]),
     };
 
     match restart {
@@ -137,14 +160,15 @@ pub async fn up(ctx: Ctx<'_>, name: &Name, waiting: Waiting) -> Result<Outcome> 
     if outcome != Outcome::Unchanged {
         lifecycle::drive(ctx, &bus, name, &parts, Action::Start, waiting).await?;
     }
-    if !waiting.wait {
-        return Ok(Outcome::Queued);
-    }
-    let applied = wanted.hashes();
-    if state.applied != applied {
-        state.applied = applied;
+    if state.applied != marks {
+        state.applied = marks;
         state.save(&state_dir, name)?;
-        secrets::prune(&podman, &state, name)?;
+        if waiting.wait {
+            secrets::prune(&podman, &state, name)?;
+        }
+    }
+    if !waiting.wait && outcome != Outcome::Unchanged {
+        return Ok(Outcome::Queued);
     }
     if state.engine_mountpoint.is_none() {
         state.engine_mountpoint =
@@ -159,65 +183,85 @@ pub async fn up(ctx: Ctx<'_>, name: &Name, waiting: Waiting) -> Result<Outcome> 
     Ok(outcome)
 }
 
+/// What each unit is when it is started now: the hash of its text and, for a container, the id of
+/// its image, which can change under the same name.
+fn marks(
+    instance: &Instance,
+    wanted: &UnitSet,
+    images: &BTreeMap<ImageRef, String>,
+) -> BTreeMap<String, String> {
+    let mut marks = wanted.hashes();
+    for part in instance.parts() {
+        if let (Some(image), Some(mark)) =
+            (instance.image(part), marks.get_mut(&part.file(&instance.name)))
+            && let Some(id) = images.get(image)
+        {
+            mark.push(' ');
+            mark.push_str(id);
+        }
+    }
+    marks
+}
+
 /// Makes the installed units the wanted ones: nothing, or all of them in one step that Podman's
 /// own generator agreed with; then has systemd read them and looks whether it did.
-async fn install(ctx: Ctx<'_>, bus: &Systemd, name: &Name, wanted: &UnitSet) -> Result<Plan> {
+async fn install(
+    ctx: Ctx<'_>,
+    podman: &Podman,
+    bus: &Systemd,
+    name: &Name,
+    wanted: &UnitSet,
+) -> Result<()> {
     let units = units_lock(ctx)?;
     let dir = UnitDir::new(ctx.env);
     let plan = plan(name, wanted.as_map(), &dir.read()?)?;
     for drop_in in &plan.drop_ins {
         ctx.progress.warn(&format!("{drop_in} in {} changes what runs", dir.path()));
     }
-    let services: Vec<String> = wanted
-        .iter()
-        .filter_map(|(file, _)| Part::of_file(file))
-        .map(|(name, part)| part.service(&name))
-        .collect();
+    let services: Vec<String> =
+        wanted.names().filter_map(Part::of_file).map(|(name, part)| part.service(&name)).collect();
     if plan.is_empty() {
         // An earlier run may have ended between installing and reloading.
         if systemd::check_loaded(&bus.properties_of(&services).await?, dir.path()).is_ok()
             && bus.need_reload(&services).await?.is_empty()
         {
-            return Ok(plan);
+            return Ok(());
         }
     } else {
-        // A part that is no longer wanted is stopped while systemd still knows how.
-        let gone: Vec<Part> =
-            plan.delete.iter().filter_map(|f| Part::of_file(f)).map(|(_, part)| part).collect();
-        if !gone.is_empty() {
-            lifecycle::drive(ctx, bus, name, &gone, Action::Stop, Waiting::default()).await?;
-        }
         ctx.progress.step(&format!("{name}: installing its units"));
         let generator = Generator::find()?;
         let files = plan.result();
-        dir.apply(
-            &units,
-            &plan,
-            |staged| generator.check(staged, name, &files).map(drop),
-            &mut |_| {},
-        )?;
+        let check = |staged: &Utf8Path| generator.check(staged, name, &files).map(drop);
+        dir.apply(&units, &plan, check, &mut |_| {})?;
+        // A part that is no longer wanted is stopped while systemd still knows how.
+        let gone: Vec<Part> =
+            plan.delete.iter().filter_map(|f| Part::of_file(f)).map(|(_, part)| part).collect();
+        lifecycle::drive(ctx, bus, name, &gone, Action::Stop, Waiting::default()).await?;
+        let networks: Vec<String> = gone
+            .iter()
+            .filter(|p| matches!(p, Part::Network | Part::EgressNetwork))
+            .map(|p| p.podman_name(name))
+            .collect();
+        podman.network_rm(&networks)?;
     }
     bus.reload(super::RELOAD).await?;
-    systemd::check_loaded(&bus.properties_of(&services).await?, dir.path())?;
-    Ok(plan)
+    systemd::check_loaded(&bus.properties_of(&services).await?, dir.path())
 }
 
-/// The parts whose service was last started with another unit than the wanted one.
+/// The parts whose service was last started with another unit or image than is wanted now, or
+/// of which that is not known.
 fn changed(
     parts: &[Part],
     name: &Name,
-    wanted: &UnitSet,
-    plan: &Plan,
+    marks: &BTreeMap<String, String>,
     state: &State,
 ) -> BTreeSet<Part> {
-    let hashes = wanted.hashes();
     parts
         .iter()
         .copied()
         .filter(|part| {
             let file = part.file(name);
-            plan.update.contains_key(&file)
-                || state.applied.get(&file).is_some_and(|old| Some(old) != hashes.get(&file))
+            state.applied.get(&file) != marks.get(&file)
         })
         .collect()
 }
@@ -234,13 +278,14 @@ enum Restart {
 }
 
 /// A changed container is restarted alone. A changed pod takes its containers with it, and a
-/// changed network the pod. A changed volume is left alone: it holds data, and its unit only says
-/// how it is made.
+/// changed network the pod; it is made anew also when nothing runs, because its unit would find
+/// the old one. A changed volume is left alone: it holds data, and its unit only says how it is
+/// made.
 fn restarts(changed: &BTreeSet<Part>, running: &BTreeSet<Part>) -> Restart {
     let networks: Vec<Part> = changed
         .iter()
         .copied()
-        .filter(|p| matches!(p, Part::Network | Part::EgressNetwork) && running.contains(p))
+        .filter(|p| matches!(p, Part::Network | Part::EgressNetwork))
         .collect();
     if !networks.is_empty() || (changed.contains(&Part::Pod) && running.contains(&Part::Pod)) {
         return Restart::All { networks };
@@ -264,9 +309,9 @@ mod tests {
         assert_eq!(of(&[Part::App], &set(&[])), Restart::Nothing);
         assert_eq!(of(&[Part::PostgresVolume], &all), Restart::Nothing);
         assert_eq!(of(&[Part::App, Part::Pod], &all), Restart::All { networks: vec![] });
-        assert_eq!(
-            of(&[Part::Network, Part::Egress], &all),
-            Restart::All { networks: vec![Part::Network] }
-        );
+        let network = Restart::All { networks: vec![Part::Network] };
+        assert_eq!(of(&[Part::Network, Part::Egress], &all), network);
+        // A run that ended between stopping the pod and removing the network is completed.
+        assert_eq!(of(&[Part::Network], &set(&[])), network);
     }
 }

@@ -15,6 +15,9 @@ use crate::model::ImageRef;
 pub struct Listed {
     #[serde(default)]
     names: Option<Vec<String>>,
+    /// Its id, in hexadecimal.
+    #[serde(default)]
+    pub id: String,
     /// Its labels.
     #[serde(default, deserialize_with = "super::containers::nullable")]
     pub labels: BTreeMap<String, String>,

@@ -102,3 +102,93 @@ fn a_changed_password_reaches_the_database() {
         podman inspect $(podman ps --quiet) | grep -cF 'correct horse' || true");
     assert_eq!(found.ok().out.trim(), "0");
 }
+
+#[test]
+fn what_is_removed_stays_removed_and_can_be_deleted_later() {
+    let _host = shared();
+    let one = Instance::create("e2e-gone", &[("a.md", TEXT)]);
+    one.up();
+    // Commands that arrive while it is being removed find that it is gone.
+    let race =
+        "ragpod rm e2e-gone & sleep 0.15; code=0; ragpod up e2e-gone || code=$?; wait; exit $code";
+    sh(race).code(4).tells("there is no instance e2e-gone");
+    let units = run(&[
+        "systemctl",
+        "--user",
+        "list-units",
+        "--all",
+        "--plain",
+        "--no-legend",
+        "hybridrag-e2e-gone*",
+    ]);
+    assert_eq!(units.ok().out, "");
+    // Its data was kept, and goes when it is asked for by name.
+    run(&["podman", "volume", "exists", "hybridrag-e2e-gone-postgres"]).ok();
+    one.ragpod("rm", &["--data", "--yes"]).ok();
+    run(&["podman", "volume", "exists", "hybridrag-e2e-gone-postgres"]).code(1);
+    one.ragpod("rm", &["--data", "--yes"]).code(4);
+}
+
+#[test]
+fn no_wait_and_a_lost_state_restart_nothing_twice() {
+    let _host = shared();
+    let one = Instance::create("e2e-nowait", &[("a.md", TEXT)]);
+    one.ragpod("up", &["--no-wait"]).ok();
+    one.wait_running(60);
+    let before = one.started();
+    one.up().tells("e2e-nowait is up");
+    assert_eq!(one.started(), before);
+    one.ragpod("up", &["--no-wait"]).ok().tells("nothing has changed");
+    let json = one.ragpod("up", &["--json"]).ok().json();
+    assert_eq!(json["instances"][0]["outcome"], "unchanged", "{json}");
+    assert_eq!(one.started(), before);
+}
+
+#[test]
+fn a_secrets_next_value_always_has_a_new_name() {
+    let _host = shared();
+    let one = Instance::create("e2e-key", &[("a.md", TEXT)]);
+    let set = |value: &str| {
+        let args = ["ragpod", "secret", "set", "e2e-key", "api-key"];
+        crate::host::run_with(&args, value.as_bytes()).ok();
+    };
+    let names = || {
+        let all = run(&["podman", "secret", "ls", "--format", "{{.Name}}"]).ok().out;
+        all.lines()
+            .filter(|l| l.starts_with("hybridrag-e2e-key.api-key"))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    set("one");
+    assert_eq!(names(), ["hybridrag-e2e-key.api-key.1"]);
+    one.ragpod("secret", &[]).code(2);
+    ragpod(&["secret", "rm", "e2e-key", "api-key"]).ok();
+    assert_eq!(names(), Vec::<String>::new());
+    set("two");
+    assert_eq!(names(), ["hybridrag-e2e-key.api-key.2"]);
+    // What the units mount is not taken from under them.
+    one.up();
+    ragpod(&["secret", "rm", "e2e-key", "postgres-password"])
+        .code(2)
+        .tells("mounts postgres-password");
+    ragpod(&["secret", "set", "e2e-nobody", "api-key"]).code(4);
+    ragpod(&["secret", "rm", "e2e-nobody", "api-key"]).code(4);
+}
+
+#[test]
+fn a_rebuilt_image_is_noticed() {
+    let _host = shared();
+    let one = Instance::create("e2e-image", &[("a.md", TEXT)]);
+    sh("podman tag localhost/ragpod/engine:latest localhost/e2e-image/engine:1").ok();
+    let source = format!("{}:**/*.md", one.folder());
+    let image = "engine.image=localhost/e2e-image/engine:1";
+    ragpod(&["create", "e2e-image", "--force", "--source", &source, "--set", image]).ok();
+    one.up();
+    one.up().tells("nothing has changed");
+    sh("printf 'FROM localhost/ragpod/engine:latest\\nLABEL e2e=changed\\n' |
+        podman build -q -t localhost/e2e-image/engine:1 -")
+    .ok();
+    one.up().tells("restarted with what changed: app");
+    one.ragpod("down", &[]).ok();
+    sh("podman rmi localhost/e2e-image/engine:1").ok();
+}

@@ -1,6 +1,6 @@
 //! Two instances side by side know nothing of each other.
 
-use crate::host::{Instance, ragpod, shared};
+use crate::host::{Instance, ragpod, run, shared, wait};
 
 #[test]
 fn each_answers_from_its_own_text_and_outlives_the_other() {
@@ -25,39 +25,30 @@ fn each_answers_from_its_own_text_and_outlives_the_other() {
         assert_eq!(entry.unwrap()["state"], "running", "{list}");
     }
 
-    // Neither reaches the other's database, by name or by address.
+    // Neither reaches the other, by name or by address. Its database would not answer anyway, for
+    // it listens on the pod's loopback; so something else listens in its pod, on every address.
+    let listen = "import http.server as h; h.ThreadingHTTPServer(('0.0.0.0', 7777), h.SimpleHTTPRequestHandler).serve_forever()";
+    run(&["podman", "exec", "--detach", "hybridrag-e2e-blue-app", "python", "-c", listen]).ok();
+    let address = "import socket; print(socket.gethostbyname(socket.gethostname()))";
+    let address = blue.ragpod("exec", &["--", "python", "-c", address]).ok().out.trim().to_owned();
+    assert!(address.starts_with("10."), "{address}");
     let reach = "import socket, sys\n\
-        for host in sys.argv[1:]:\n\
+        for host in sys.argv[2:]:\n\
         \ttry:\n\
-        \t\ts = socket.create_connection((host, 5432), 3)\n\
+        \t\tsocket.create_connection((host, int(sys.argv[1])), 3)\n\
         \t\tprint('reached', host)\n\
         \texcept OSError as e:\n\
         \t\tprint('not', host, e)\n";
-    let network = crate::host::run(&[
-        "podman",
-        "container",
-        "inspect",
-        "hybridrag-e2e-blue-infra",
-        "--format",
-        "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
-    ]);
-    let address = network.out.trim().to_owned();
-    let tried = red
-        .ragpod(
-            "exec",
-            &[
-                "--",
-                "python",
-                "-c",
-                reach,
-                "hybridrag-postgres-e2e-blue",
-                "hybridrag-e2e-blue",
-                &address,
-            ],
-        )
-        .ok();
-    assert!(!address.is_empty(), "{network}");
-    assert!(!tried.out.contains("reached"), "{tried}");
+    let reach = |from: &Instance, port: &str, hosts: &[&str]| {
+        let args = [&["--", "python", "-c", reach, port], hosts].concat();
+        from.ragpod("exec", &args).ok()
+    };
+    wait("the listener", 10, || reach(&blue, "7777", &[&address]).out.contains("reached"));
+    let names = ["hybridrag-e2e-blue", "hybridrag-postgres-e2e-blue", address.as_str()];
+    for port in ["7777", "5432"] {
+        let tried = reach(&red, port, &names);
+        assert!(!tried.out.contains("reached"), "{tried}");
+    }
 
     let before = blue.started();
     assert!(before.len() >= 3, "{before:?}");
