@@ -56,7 +56,7 @@ pub(super) fn pass(ctx: Ctx<'_>, name: &Name) -> Option<File> {
 /// # Errors
 /// [`Kind::Failed`] when that takes longer than `patience`.
 pub(super) fn close(ctx: Ctx<'_>, name: &Name, patience: Duration) -> Result<File> {
-    let gate = open(ctx, name).map_err(|e| Error::io("open", &path(ctx, name), &e))?;
+    let gate = open(ctx, name).map_err(|e| Error::io("open", path(ctx, name), &e))?;
     let container = Part::App.podman_name(name);
     let since = Instant::now();
     let mut told = false;

@@ -10,6 +10,7 @@ mod bad_input;
 mod change;
 mod egress;
 mod first;
+mod hardening;
 mod heal;
 mod secrets;
 mod standin;

@@ -93,7 +93,7 @@ fn no_question_is_lost_while_secrets_are_replaced() {
             }
             asked
         };
-        let askers = [scope.spawn(ask), scope.spawn(ask)];
+        let askers = [(); 4].map(|()| scope.spawn(ask));
         for password in ["first password", "second $'\"\\ pässword"] {
             let args = ["ragpod", "secret", "rotate", "sec-many", "postgres-password"];
             run_with(&args, password.as_bytes()).ok().tells("is replaced and in use");
@@ -147,6 +147,8 @@ fn rotations_that_are_refused_change_nothing() {
 
 const PASSWORD: &str = "PLANTED-password-5d1c";
 const KEY: &str = "PLANTED-key-5d1c";
+/// Given to a command as an argument, so that it is seen that such a thing is found.
+const CONTROL: &str = "CONTROL-5d1c";
 
 /// Looks at every process of the host, as root, as often as it can: `ROUNDS SECONDS`, and a line
 /// for each command line or environment with a planted value in it.
@@ -185,7 +187,8 @@ fn planted_values_are_found_nowhere() {
             let script = format!(
                 "python3 -c 'import sys\nsys.argv[1:] = sys.stdin.read().split()\n{SAMPLER}'"
             );
-            crate::host::root_with(&script, &[], format!("{PASSWORD} {KEY}").as_bytes()).unwrap()
+            crate::host::root_with(&script, &[], format!("{PASSWORD} {KEY} {CONTROL}").as_bytes())
+                .unwrap()
         });
         let outputs = std::panic::catch_unwind(every_command);
         root("touch /run/sec-scan-stop").unwrap().ok();
@@ -197,7 +200,9 @@ fn planted_values_are_found_nowhere() {
     let numbers: Vec<f64> = lines.next().unwrap().split(' ').map(|n| n.parse().unwrap()).collect();
     let rate = numbers[0] / numbers[1];
     eprintln!("sampled {} times, {rate:.0} a second", numbers[0]);
-    assert_eq!(lines.collect::<Vec<_>>(), Vec::<&str>::new());
+    let (control, found): (Vec<&str>, Vec<&str>) = lines.partition(|l| l.contains(CONTROL));
+    assert_eq!(found, Vec::<&str>::new());
+    assert!(!control.is_empty(), "the sampler finds nothing: {sampled}");
     assert!(rate > 100.0, "only {rate:.0} looks a second");
     for ran in &outputs {
         for value in [PASSWORD, KEY] {
@@ -233,6 +238,7 @@ fn every_command() -> Vec<Ran> {
         ~/.config/ragpod/instances/sec-scan.toml")
     .ok();
     let input = |args: &[&str], value: &str| run_with(args, value.as_bytes());
+    run(&["bash", "-c", "sleep 0.02; true", CONTROL]).ok();
     all.extend([
         one.ragpod("up", &["--verbose"]).ok(),
         one.ragpod("ingest", &["--json"]).ok(),
