@@ -178,17 +178,17 @@ fn a_secrets_next_value_always_has_a_new_name() {
 #[test]
 fn a_rebuilt_image_is_noticed() {
     let _host = shared();
-    let one = Instance::create("e2e-image", &[("a.md", TEXT)]);
-    sh("podman tag localhost/ragpod/engine:latest localhost/e2e-image/engine:1").ok();
+    let one = Instance::create("e2e-rebuilt", &[("a.md", TEXT)]);
+    sh("podman tag localhost/ragpod/engine:latest localhost/e2e-rebuilt/engine:1").ok();
     let source = format!("{}:**/*.md", one.folder());
-    let image = "engine.image=localhost/e2e-image/engine:1";
-    ragpod(&["create", "e2e-image", "--force", "--source", &source, "--set", image]).ok();
+    let image = "engine.image=localhost/e2e-rebuilt/engine:1";
+    ragpod(&["create", "e2e-rebuilt", "--force", "--source", &source, "--set", image]).ok();
     one.up();
     one.up().tells("nothing has changed");
     sh("printf 'FROM localhost/ragpod/engine:latest\\nLABEL e2e=changed\\n' |
-        podman build -q -t localhost/e2e-image/engine:1 -")
+        podman build -q -t localhost/e2e-rebuilt/engine:1 -")
     .ok();
     one.up().tells("restarted with what changed: app");
     one.ragpod("down", &[]).ok();
-    sh("podman rmi localhost/e2e-image/engine:1").ok();
+    sh("podman rmi localhost/e2e-rebuilt/engine:1").ok();
 }

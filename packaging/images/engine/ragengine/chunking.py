@@ -8,14 +8,16 @@ into its vector.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .offline.text import Line, annotate
 
 BREADCRUMB = "§ "
 _MAX_BREADCRUMB = 160
+# Characters; a longer line is no line of text, and is counted in parts.
+_LONG_LINE = 2000
 
 
 def split_breadcrumb(content: str) -> tuple[str, str]:
@@ -26,9 +28,9 @@ def split_breadcrumb(content: str) -> tuple[str, str]:
     return "", content
 
 
-def make_chunker(count_offsets: Callable[[str], list[tuple[int, int]]]) -> Callable[..., list[dict[str, Any]]]:
-    """A function with the signature LightRAG calls; `count_offsets` gives the
-    place of every token in a text."""
+def make_chunker(count_tokens: Callable[[list[str]], list[int]]) -> Callable[..., list[dict[str, Any]]]:
+    """A function with the signature LightRAG calls; `count_tokens` gives the
+    length of each of several texts."""
 
     def chunk(
         _tokenizer: object,
@@ -38,7 +40,7 @@ def make_chunker(count_offsets: Callable[[str], list[tuple[int, int]]]) -> Calla
         _overlap: int = 0,
         limit: int = 1200,
     ) -> list[dict[str, Any]]:
-        pieces = _passages(content, limit, count_offsets)
+        pieces = _passages(content, limit, count_tokens)
         return [
             {"tokens": tokens, "content": text, "chunk_order_index": number}
             for number, (text, tokens) in enumerate(pieces)
@@ -47,9 +49,18 @@ def make_chunker(count_offsets: Callable[[str], list[tuple[int, int]]]) -> Calla
     return chunk
 
 
-def _passages(content: str, limit: int, count_offsets: Callable[[str], list[tuple[int, int]]]) -> list[tuple[str, int]]:
-    lines = annotate(content)
-    costs = _line_costs(lines, count_offsets(content))
+@dataclass(frozen=True)
+class _Piece:
+    """A line, or a part of a very long one."""
+
+    line: Line
+    text: str
+    cost: int
+
+
+def _passages(
+    content: str, limit: int, count_tokens: Callable[[list[str]], list[int]]
+) -> list[tuple[str, int]]:
     body_limit = max(32, limit - 40)
     passages: list[tuple[str, int]] = []
     current: list[str] = []
@@ -64,75 +75,71 @@ def _passages(content: str, limit: int, count_offsets: Callable[[str], list[tupl
         current.clear()
         size = 0
 
-    for block, cost in _blocks(lines, costs):
-        headings = block[0].headings
+    for block in _blocks(_pieces(content, body_limit, count_tokens)):
+        headings = block[0].line.headings
+        cost = sum(piece.cost for piece in block)
         new_section = headings != crumb and size > body_limit // 4
         if current and (size + cost > body_limit or new_section):
             close()
         if not current:
             crumb = headings
-        for line, line_cost in zip(block, (costs[entry.number - 1] for entry in block), strict=True):
-            for part, part_cost in _fit(line.text, line_cost, body_limit):
-                if current and size + part_cost > body_limit:
-                    close()
-                    crumb = headings
-                current.append(part)
-                size += part_cost
+        for piece in block:
+            if current and size + piece.cost > body_limit:
+                close()
+                crumb = headings
+            current.append(piece.text)
+            size += piece.cost
         current.append("")
     close()
     return passages
 
 
-def _line_costs(lines: list[Line], offsets: list[tuple[int, int]]) -> list[int]:
-    """Tokens per line, from one tokenisation of the whole document."""
-    starts: list[int] = []
-    position = 0
-    for line in lines:
-        starts.append(position)
-        position += len(line.text) + 1
-    costs = [0] * len(lines)
-    for start, end in offsets:
-        if end > start:
-            costs[bisect.bisect_right(starts, start) - 1] += 1
-    return costs
+def _pieces(content: str, limit: int, count_tokens: Callable[[list[str]], list[int]]) -> list[_Piece]:
+    """The lines with their lengths; none is longer than a passage."""
+    parts = [(line, text) for line in annotate(content) for text in _cut(line.text, _LONG_LINE)]
+    counts = count_tokens([text for _, text in parts])
+    pieces: list[_Piece] = []
+    for (line, text), cost in zip(parts, counts, strict=True):
+        shares = -(-cost // limit) if cost > limit else 1
+        cuts = _cut(text, -(-len(text) // shares)) if shares > 1 else [text]
+        pieces += [_Piece(line, cut, -(-cost // len(cuts))) for cut in cuts]
+    return pieces
 
 
-def _blocks(lines: list[Line], costs: list[int]) -> list[tuple[list[Line], int]]:
+def _cut(text: str, width: int) -> list[str]:
+    """A text in parts of at most `width` characters, cut at spaces where there
+    are some."""
+    parts: list[str] = []
+    start = 0
+    while len(text) - start > width:
+        end = text.rfind(" ", start + width // 2, start + width)
+        end = start + width if end < 0 else end + 1
+        parts.append(text[start:end])
+        start = end
+    return [*parts, text[start:]]
+
+
+def _blocks(pieces: list[_Piece]) -> list[list[_Piece]]:
     """Runs of lines between blank ones; a heading starts a new run and stays
     with what follows it."""
-    blocks: list[tuple[list[Line], int]] = []
-    current: list[Line] = []
+    blocks: list[list[_Piece]] = []
+    current: list[_Piece] = []
 
     def close() -> None:
         if current:
-            blocks.append((list(current), sum(costs[line.number - 1] for line in current)))
+            blocks.append(list(current))
             current.clear()
 
-    for line in lines:
-        if line.is_heading:
+    for piece in pieces:
+        if piece.line.is_heading:
             close()
-            current.append(line)
-        elif line.text.strip():
-            current.append(line)
-        elif current and not current[-1].is_heading:
+            current.append(piece)
+        elif piece.text.strip():
+            current.append(piece)
+        elif current and not current[-1].line.is_heading:
             close()
     close()
     return blocks
-
-
-def _fit(text: str, cost: int, limit: int) -> list[tuple[str, int]]:
-    """A line that is longer than a passage, cut at spaces."""
-    if cost <= limit:
-        return [(text, cost)]
-    parts = -(-cost // (limit * 3 // 4))
-    width = max(1, -(-len(text) // parts))
-    pieces: list[tuple[str, int]] = []
-    while text:
-        cut = len(text) if len(text) <= width else text.rfind(" ", width // 2, width)
-        cut = width if cut <= 0 else cut
-        pieces.append((text[:cut], -(-cost // parts)))
-        text = text[cut:].lstrip(" ")
-    return pieces
 
 
 def _with_breadcrumb(headings: tuple[str, ...], body: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 FAILED, WRONG_USE, NOT_READY, INTERRUPTED = 1, 2, 4, 130
 MODES = ("local", "global", "hybrid", "naive", "mix")
@@ -28,7 +29,7 @@ class ClientError(Exception):
 class _Parser(argparse.ArgumentParser):
     """Errors in one line, like every other of ours."""
 
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise ClientError(message, WRONG_USE, f"see {self.prog} --help")
 
 
@@ -91,15 +92,11 @@ class Connection:
                 "start the instance, or look into its log",
             ) from None
         self._socket.sendall(json.dumps(request).encode() + b"\n")
-        self._cancelled = False
 
     def cancel(self) -> None:
         """Ask the engine to stop what it does for us."""
-        self._cancelled = True
-        try:
+        with contextlib.suppress(OSError):
             self._socket.sendall(b'{"cancel": true}\n')
-        except OSError:
-            pass
 
     def messages(self) -> Iterator[Message]:
         """Everything the engine says, until it has said the exit code."""
@@ -158,7 +155,9 @@ def _backend(options: argparse.Namespace, path: str) -> int:
     if options.action == "reset":
         if not options.yes:
             raise ClientError(
-                "this drops everything that was indexed", WRONG_USE, "say so with --yes; the sources stay"
+                "this drops everything that was indexed",
+                WRONG_USE,
+                "say so with --yes; the sources stay",
             )
         result = _result(path, {"command": "backend-reset"})
         if options.json:
@@ -322,6 +321,19 @@ _COMMANDS = {
 def run(argv: list[str], path: str) -> int:
     """The exit code of a command line."""
     try:
+        code = _dispatch(argv, path)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+
+
+def _dispatch(argv: list[str], path: str) -> int:
+    try:
         options = _parser().parse_args(argv)
         if not options.command:
             raise ClientError("no command", WRONG_USE, f"one of {', '.join(_COMMANDS)}, health, serve")
@@ -331,9 +343,3 @@ def run(argv: list[str], path: str) -> int:
         if error.hint:
             print(f"hybridrag: {error.hint}", file=sys.stderr)
         return error.code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return FAILED

@@ -196,7 +196,5 @@ def _number(
         ) from None
     if (least is not None and value < least) or (most is not None and value > most):
         bounds = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise EngineError(
-            f"{name} is {raw}, and must be {bounds}", f"correct {name}", BAD_CONFIG
-        )
+        raise EngineError(f"{name} is {raw}, and must be {bounds}", f"correct {name}", BAD_CONFIG)
     return value

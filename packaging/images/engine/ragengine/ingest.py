@@ -7,7 +7,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from . import scan
@@ -50,7 +50,9 @@ def document_id(path: str) -> str:
 class Ingest:
     """One run. `stop` may be called at any time from the loop."""
 
-    def __init__(self, store: Store, request: Request, emit: Emit, progress: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, store: Store, request: Request, emit: Emit, progress: Callable[[], Awaitable[None]]
+    ) -> None:
         self._store = store
         self._request = request
         self._emit = emit
@@ -94,7 +96,11 @@ class Ingest:
         request = self._request
         for path in request.paths:
             if scan.gone(path):
-                raise EngineError(f"no such file or folder: {path}", "sources are mounted below /data/projects", WRONG_USE)
+                raise EngineError(
+                    f"no such file or folder: {path}",
+                    "sources are mounted below /data/projects",
+                    WRONG_USE,
+                )
         try:
             for pattern in request.patterns:
                 scan.compile_pattern(pattern)
@@ -217,12 +223,15 @@ class Ingest:
     async def _batch(self, files: list[tuple[scan.Found, bool]]) -> None:
         texts: list[str] = []
         taken: list[tuple[scan.Found, str, bool]] = []
+        # Also of a file that is new to our notes: an engine that was killed
+        # may have ended a document and not got to noting it.
+        stored = await self._states([file.path for file, _ in files])
         for file, changed in files:
             try:
                 text, digest = await asyncio.to_thread(
                     scan.read_text, file.path, self._store.settings.max_file_bytes
                 )
-                if changed:
+                if file.path in stored:
                     await self._delete_document(document_id(file.path), forget_answers=True)
             except scan.Unreadable as error:
                 self._done += 1
@@ -247,7 +256,9 @@ class Ingest:
                 continue
             else:
                 await self._remember(file, digest)
-                await self._fail(file.path, one_line(reason or problem or "the database has no such document"))
+                await self._fail(
+                    file.path, one_line(reason or problem or "the database has no such document")
+                )
 
     async def _insert(self, texts: list[str], paths: list[str]) -> str:
         """Hand documents to LightRAG; what went wrong as a whole, if anything."""
@@ -345,7 +356,7 @@ class Ingest:
             await self._store.set_state(
                 "last_ingest",
                 {
-                    "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                    "at": datetime.now(UTC).isoformat(timespec="seconds"),
                     "seconds": summary["seconds"],
                     "new": summary["new"],
                     "changed": summary["changed"],

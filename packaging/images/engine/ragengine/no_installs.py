@@ -22,7 +22,8 @@ def install(name: object, *_args: object, **_options: object) -> bool:
 def activate() -> None:
     """Put the refusing module in pipmaster's place."""
     module = types.ModuleType("pipmaster", __doc__)
-    module.is_installed = is_installed
+    functions = {"is_installed": is_installed}
     for name in ("install", "install_multiple", "install_version", "ensure_packages"):
-        setattr(module, name, install)
+        functions[name] = install
+    module.__dict__.update(functions)
     sys.modules["pipmaster"] = module

@@ -41,14 +41,18 @@ async def answer(store: Store, question: Question) -> dict[str, Any]:
     """The answer with the passages it rests on."""
     check(question)
     started = time.monotonic()
+    sources: list[dict[str, Any]] = []
     if (await store.document_counts())["processed"] == 0:
-        text, sources = EMPTY, []
+        text = EMPTY
     elif store.settings.offline:
         text, sources = await _offline(store, question)
     else:
         text, sources = await _remote(store, question)
     log.info(
-        "query: %s, %d sources, %.0f ms", question.mode, len(sources), (time.monotonic() - started) * 1000
+        "query: %s, %d sources, %.0f ms",
+        question.mode,
+        len(sources),
+        (time.monotonic() - started) * 1000,
     )
     return {
         "instance": store.settings.instance,
@@ -61,19 +65,22 @@ async def answer(store: Store, question: Question) -> dict[str, Any]:
 
 async def _offline(store: Store, question: Question) -> tuple[str, list[dict[str, Any]]]:
     from .offline import answer as extractive
+    from .offline.provider import OfflineProvider
     from .offline.text import content_words
 
-    vector = (await store.provider.embed([question.text], query=True))[0]
+    provider = store.provider
+    assert isinstance(provider, OfflineProvider)
+    vector = (await provider.embed([question.text], query=True))[0]
     words = list(dict.fromkeys(content_words(question.text)))
     data = await _retrieve(store, question, words)
     passages = await _score(store, data.get("chunks", []), vector)
     if question.context_only:
         return _context(passages), _sources(passages, set())
     quotes = await asyncio.to_thread(
-        extractive.rank, question.text, vector, passages, store.provider.embed_sentences
+        extractive.rank, question.text, vector, passages, provider.embed_sentences
     )
     chosen = extractive.select(quotes)
-    paths = list(dict.fromkeys(quote.path for quote in chosen))
+    paths = list(dict.fromkeys(path for quote in chosen for path in quote.paths))
     documents = await _documents(store, paths)
     text = extractive.compose(chosen, documents)
     return text, _sources(passages, set(paths)) if chosen else []

@@ -101,26 +101,40 @@ def matches(relative: str, patterns: Sequence[str]) -> bool:
     return any(compile_pattern(pattern).match(relative) for pattern in patterns)
 
 
-def scan(
-    roots: Sequence[str], patterns: Sequence[str], *, recursive: bool, max_bytes: int
-) -> Scan:
+def scan(roots: Sequence[str], patterns: Sequence[str], *, recursive: bool, max_bytes: int) -> Scan:
     """Every matching file below the roots, once each, sorted by path."""
     result = Scan()
     seen: set[str] = set()
-    for root in roots:
-        root = os.path.abspath(root)
+    inside = _Inside(roots)
+    for root in map(os.path.abspath, roots):
         if os.path.isfile(root):
             _take(root, result, seen, max_bytes)
             continue
-        for path in _walk(root, recursive, result):
-            if matches(os.path.relpath(path, root), patterns):
-                _take(path, result, seen, max_bytes)
+        for path in _walk(root, recursive, inside, result):
+            if not matches(os.path.relpath(path, root), patterns):
+                continue
+            if os.path.islink(path) and not inside(path) and os.path.exists(path):
+                seen.add(path)
+                result.skipped.append(Skipped(printable(path), "a link that leads out of the sources"))
+                continue
+            _take(path, result, seen, max_bytes)
     result.files.sort(key=lambda file: file.path)
     result.skipped.sort(key=lambda file: file.path)
     return result
 
 
-def _walk(root: str, recursive: bool, result: Scan) -> Iterator[str]:
+class _Inside:
+    """Whether a path's real place lies below one of the roots. A link in the
+    sources must not bring a secret of the container into the index."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self._roots = [os.path.realpath(root) for root in roots]
+
+    def __call__(self, path: str) -> bool:
+        return below(os.path.realpath(path), self._roots)
+
+
+def _walk(root: str, recursive: bool, inside: _Inside, result: Scan) -> Iterator[str]:
     """Files below a folder. Links to folders are followed, but no folder is
     entered twice, so a loop ends."""
     entered: set[tuple[int, int]] = set()
@@ -144,6 +158,8 @@ def _walk(root: str, recursive: bool, result: Scan) -> Iterator[str]:
                 is_folder = False
             if not is_folder:
                 yield entry.path
+            elif entry.is_symlink() and not inside(entry.path):
+                result.skipped.append(Skipped(printable(entry.path), "a link that leads out of the sources"))
             elif recursive:
                 pending.append(entry.path)
 

@@ -14,7 +14,8 @@ import signal
 import sys
 from typing import Any
 
-from . import config, log as logging_setup
+from . import config
+from . import log as logging_setup
 from .errors import BAD_CONFIG, FAILED, INTERRUPTED, NOT_READY, WRONG_USE, EngineError, one_line
 from .log import log
 
@@ -48,8 +49,9 @@ class Server:
         stop = asyncio.create_task(self._stop.wait())
         code = 0
         await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if start.done() and start.exception():
-            code = self._report(start.exception())
+        error = start.exception() if start.done() else None
+        if error:
+            code = self._report(error)
         else:
             await stop
         start.cancel()
@@ -132,6 +134,7 @@ class Server:
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
+        assert task is not None
         self._clients.add(task)
         try:
             await self._serve(reader, writer)
@@ -264,7 +267,8 @@ class Server:
         from .query import Question, answer
 
         question = Question(
-            text=str(request.get("text") or ""),
+            # A terminal that is not UTF-8 sends halves of characters.
+            text=str(request.get("text") or "").encode("utf-8", "replace").decode().replace("\0", " "),
             mode=str(request.get("mode") or "hybrid"),
             top_k=int(request.get("top_k") or 0),
             context_only=bool(request.get("context_only")),

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import resource
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def write_file(state_dir: Path, status: dict[str, Any]) -> None:
     """status.json, replaced as a whole: the host reads it at any moment."""
     content = {
         "version": 1,
-        "updated": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "updated": datetime.now(UTC).isoformat(timespec="seconds"),
         "ready": status["ready"],
         "documents": status["documents"],
         "chunks": status["chunks"],

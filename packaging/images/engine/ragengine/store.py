@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from . import no_installs
@@ -53,19 +52,26 @@ _RETRIES = {
 
 
 class Tokens:
-    """LightRAG's tokenizer interface over the provider's."""
+    """LightRAG's tokenizer: four letters are one token.
 
-    def __init__(self, provider: Provider) -> None:
-        self._provider = provider
+    It measures what goes into a prompt and cuts it, for which near enough is
+    enough, and does so for every question; passages are sized by
+    `Provider.count_tokens`. LightRAG only counts tokens and joins runs of them
+    again, so they need not be numbers.
+    """
 
     def __deepcopy__(self, _memo: dict) -> Tokens:
         return self
 
-    def encode(self, content: str) -> list[int]:
-        return self._provider.encode(content)
+    def encode(self, content: str) -> list[str]:
+        return [content[start : start + 4] for start in range(0, len(content), 4)]
 
-    def decode(self, tokens: list[int]) -> str:
-        return self._provider.decode(tokens)
+    def decode(self, tokens: list[str]) -> str:
+        return "".join(tokens)
+
+
+class _Refused(EngineError):
+    """The server is there and will not let the engine in."""
 
 
 class Store:
@@ -94,7 +100,7 @@ class Store:
                 now = time.monotonic()
                 if error.code != FAILED:
                     raise
-                if getattr(error, "refused", False):
+                if isinstance(error, _Refused):
                     refused_since = refused_since or now
                     if now - refused_since > patience:
                         raise
@@ -121,13 +127,11 @@ class Store:
             asyncpg.InvalidAuthorizationSpecificationError,
             asyncpg.InvalidCatalogNameError,
         ) as error:
-            refusal = EngineError(
+            raise _Refused(
                 f"PostgreSQL at {s.host}:{s.port} refuses: {one_line(error)}",
                 "check POSTGRES_USER, POSTGRES_DB and the password secret",
-            )
-            refusal.refused = True
-            raise refusal from error
-        except (OSError, asyncpg.PostgresError, asyncio.TimeoutError) as error:
+            ) from error
+        except (TimeoutError, OSError, asyncpg.PostgresError) as error:
             raise EngineError(
                 f"PostgreSQL at {s.host}:{s.port} does not answer: {one_line(error, 120)}",
                 "is its container running?",
@@ -210,7 +214,7 @@ class Store:
                 "entity_extract_max_gleaning": 0,
                 # Extraction costs next to nothing here: what this bounds is
                 # how many entities of a document are merged together.
-                "llm_model_max_async": 64,
+                "llm_model_max_async": 16,
                 "max_parallel_insert": int(os.environ.get("MAX_PARALLEL_INSERT", "4")),
                 "embedding_batch_num": 64,
             }
@@ -221,8 +225,8 @@ class Store:
             vector_storage="PGVectorStorage",
             graph_storage="PGGraphStorage",
             doc_status_storage="PGDocStatusStorage",
-            tokenizer=Tokenizer(s.embedding_model, Tokens(provider)),
-            chunking_func=make_chunker(provider.token_offsets),
+            tokenizer=Tokenizer(s.embedding_model, Tokens()),
+            chunking_func=make_chunker(provider.count_tokens),
             embedding_func=EmbeddingFunc(
                 embedding_dim=provider.dimension,
                 func=embed,
@@ -276,13 +280,11 @@ class Store:
 
     async def alive(self) -> bool:
         """One round trip, without LightRAG's patience."""
-        pool = self.db.pool
-        if pool is None:
-            return False
         try:
             async with asyncio.timeout(2):
-                return await pool.fetchval("SELECT 1") == 1
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await self.db._ensure_pool()
+                return await self.db.pool.fetchval("SELECT 1") == 1
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, EngineError):
             return False
 
     async def until_alive(self, patience: float = 20.0) -> None:
@@ -290,14 +292,8 @@ class Store:
         deadline = time.monotonic() + patience
         while not await self.alive():
             if time.monotonic() > deadline:
-                raise EngineError(
-                    "the database does not answer", "is its container running?", NOT_READY
-                )
+                raise EngineError("the database does not answer", "is its container running?", NOT_READY)
             await asyncio.sleep(0.3)
-            if self.db.pool is None:
-                with contextlib.suppress(OSError, asyncpg.PostgresError, EngineError):
-                    async with asyncio.timeout(5):
-                        await self.db._ensure_pool()
 
     async def get_state(self, key: str) -> Any:
         """A value of the engine's own, or None."""
@@ -338,7 +334,7 @@ class Store:
                 )
             wanted["initialised"] = known.get("initialised")
         if not wanted.get("initialised"):
-            wanted["initialised"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            wanted["initialised"] = datetime.now(UTC).isoformat(timespec="seconds")
         if wanted != known:
             await self.set_state("backend", wanted)
         return wanted
@@ -391,6 +387,8 @@ class Store:
         ):
             result = await storage.drop()
             if isinstance(result, dict) and result.get("status") == "error":
-                raise EngineError(f"dropping {storage.namespace} failed: {one_line(result.get('message', ''))}")
+                raise EngineError(
+                    f"dropping {storage.namespace} failed: {one_line(result.get('message', ''))}"
+                )
         await self.execute("DELETE FROM ragpod_files")
         await self.execute("DELETE FROM ragpod_state")

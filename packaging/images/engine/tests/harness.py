@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -11,15 +12,35 @@ import tempfile
 import time
 import unittest
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).parent.parent
+
+
+def sql(statement: str) -> list:
+    """Rows of a statement, past the engine."""
+    import asyncpg
+
+    async def run() -> list:
+        connection = await asyncpg.connect(
+            host=os.environ["POSTGRES_HOST"],
+            port=int(os.environ["POSTGRES_PORT"]),
+            user=os.environ["POSTGRES_USER"],
+            database=os.environ["POSTGRES_DB"],
+            password=Path(os.environ["POSTGRES_PASSWORD_FILE"]).read_text().strip(),
+        )
+        try:
+            return await connection.fetch(statement)
+        finally:
+            await connection.close()
+
+    return asyncio.run(run())
 
 
 class EngineCase(unittest.TestCase):
     """Starts one engine per class on an empty index."""
 
-    env: dict[str, str] = {}
+    env: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -54,7 +75,9 @@ class EngineCase(unittest.TestCase):
         """Start the engine and wait until it is healthy."""
         with cls.log.open("ab") as log:
             cls.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "hybridrag.py"), "serve"], env=cls.environment(), stderr=log
+                [sys.executable, str(ROOT / "hybridrag.py"), "serve"],
+                env=cls.environment(),
+                stderr=log,
             )
         deadline = time.monotonic() + 90
         while cls.command("health", check=None).returncode != 0:
@@ -89,7 +112,9 @@ class EngineCase(unittest.TestCase):
             timeout=300,
         )
         if check is not None and done.returncode != check:
-            raise AssertionError(f"{words} gave {done.returncode}:\n{done.stdout}{done.stderr}\n{cls.log.read_text()}")
+            raise AssertionError(
+                f"{words} gave {done.returncode}:\n{done.stdout}{done.stderr}\n{cls.log.read_text()}"
+            )
         if "Traceback" in done.stderr:
             raise AssertionError(done.stderr)
         return done
@@ -102,7 +127,10 @@ class EngineCase(unittest.TestCase):
         done = cls.command("ingest", "--json", "--path", str(cls.sources), *words, check=check)
         events = [json.loads(line) for line in done.stdout.splitlines()]
         assert events[0]["event"] == "plan" and events[-1]["event"] == "summary", events
-        return events[-1] | {"events": [e for e in events if e["event"] == "file"], "plan": events[0]}
+        return events[-1] | {
+            "events": [e for e in events if e["event"] == "file"],
+            "plan": events[0],
+        }
 
     @classmethod
     def query(cls, text: str, *words: str) -> dict[str, Any]:

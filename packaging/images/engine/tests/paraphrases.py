@@ -2,20 +2,32 @@
 
 PAIRS = (
     ("The feline slept on the warm windowsill all afternoon.", "Where did the cat nap?"),
-    ("The physician prescribed antibiotics for the boy's ear infection.", "What did the doctor give the child?"),
+    (
+        "The physician prescribed antibiotics for the boy's ear infection.",
+        "What did the doctor give the child?",
+    ),
     ("Our automobile broke down on the motorway near Leeds.", "Where did the car stop working?"),
-    ("The firm dismissed two hundred employees in March.", "When were workers laid off by the company?"),
+    (
+        "The firm dismissed two hundred employees in March.",
+        "When were workers laid off by the company?",
+    ),
     ("A blaze destroyed the old library during the night.", "Which building burned down?"),
     ("The infant began to weep when the lights went out.", "Why was the baby crying?"),
-    ("Purchase of the house was financed by a loan from a credit union.", "How was the home paid for?"),
-    ("The instructor postponed the exam until Friday.", "What day did the teacher move the test to?"),
+    (
+        "Purchase of the house was financed by a loan from a credit union.",
+        "How was the home paid for?",
+    ),
+    (
+        "The instructor postponed the exam until Friday.",
+        "What day did the teacher move the test to?",
+    ),
     ("Heavy rain made the river overflow its banks.", "What caused the flood?"),
     ("The vessel sank after it struck an iceberg.", "How was the ship lost?"),
 )
 
 _SUBJECTS = (
-    "The committee", "A gardener", "The orchestra", "My neighbour", "The printer", "An engineer", "The museum",
-    "A baker", "The council", "Our accountant",
+    "The committee", "A gardener", "The orchestra", "My neighbour", "The printer", "An engineer",
+    "The museum", "A baker", "The council", "Our accountant",
 )  # fmt: skip
 _DEEDS = (
     "published the minutes of the annual meeting on the notice board.",

@@ -87,7 +87,11 @@ class Stub:
             return 200, {"model": model, "embeddings": [vector(text) for text in body["input"]]}
         text = self.complete(body["messages"])
         if path == "/api/chat":
-            return 200, {"model": model, "message": {"role": "assistant", "content": text}, "done": True}
+            return 200, {
+                "model": model,
+                "message": {"role": "assistant", "content": text},
+                "done": True,
+            }
         if path.endswith("/chat/completions"):
             message = {"role": "assistant", "content": text}
             return 200, {"object": "chat.completion", "choices": [{"index": 0, "message": message}]}

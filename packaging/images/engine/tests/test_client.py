@@ -68,7 +68,14 @@ class Played(unittest.TestCase):
             self.assertNotIn("Traceback", done.stderr)
 
     def test_wrong_use(self) -> None:
-        for words in ([], ["nonsense"], ["query"], ["query", "--text", "x", "--mode", "y"], ["backend", "init", "--backend", "json"], ["backend", "reset"]):
+        for words in (
+            [],
+            ["nonsense"],
+            ["query"],
+            ["query", "--text", "x", "--mode", "y"],
+            ["backend", "init", "--backend", "json"],
+            ["backend", "reset"],
+        ):
             done = self.command(*words)
             self.assertEqual(done.returncode, 2, words)
             self.assertTrue(done.stderr.startswith("hybridrag: "), done.stderr)
@@ -100,12 +107,34 @@ class Played(unittest.TestCase):
         self.assertEqual(done.stderr, "hybridrag: too short\nhybridrag: ask more\n")
 
     def test_the_engine_dies(self) -> None:
-        self.play({"event": "plan", "files": 1, "new": 1, "changed": 0, "unchanged": 0, "missing": 0, "bytes": 1})
+        self.play(
+            {
+                "event": "plan",
+                "files": 1,
+                "new": 1,
+                "changed": 0,
+                "unchanged": 0,
+                "missing": 0,
+                "bytes": 1,
+            }
+        )
         self.assertEqual(self.command("ingest").returncode, 4)
 
     def test_ingest_passes_events_on(self) -> None:
         self.play(SUMMARY, {"exit": 0})
-        done = self.command("ingest", "--json", "--path", "/a", "--pattern", "*.x", "--pattern", "*.y", "--no-recursive", "--path", "/b")
+        done = self.command(
+            "ingest",
+            "--json",
+            "--path",
+            "/a",
+            "--pattern",
+            "*.x",
+            "--pattern",
+            "*.y",
+            "--no-recursive",
+            "--path",
+            "/b",
+        )
         self.assertEqual(json.loads(done.stdout), SUMMARY)
         self.assertEqual(
             self.asked[0],
@@ -133,7 +162,10 @@ class Played(unittest.TestCase):
         self.assertEqual(self.asked[1], {"cancel": True})
 
     def test_interactive_from_a_pipe(self) -> None:
-        self.play({"result": {"instance": "i", "mode": "m", "answer": "An answer.", "sources": []}}, {"exit": 0})
+        self.play(
+            {"result": {"instance": "i", "mode": "m", "answer": "An answer.", "sources": []}},
+            {"exit": 0},
+        )
         done = self.command("interactive", input="first?\n\n:mode naive\n:mode x\nsecond?\n:quit\nnever?\n")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout.count("An answer."), 2)

@@ -32,7 +32,9 @@ class Vectors(unittest.TestCase):
 
     def test_known_values(self) -> None:
         """What the model's own library gives for these two, to three places."""
-        vectors = MODEL.embed(["The feline slept on the warm windowsill all afternoon", "Where did the cat nap?"])
+        vectors = MODEL.embed(
+            ["The feline slept on the warm windowsill all afternoon", "Where did the cat nap?"]
+        )
         self.assertAlmostEqual(float(vectors[0] @ vectors[1]), 0.629, places=2)
 
     def test_odd_texts(self) -> None:
@@ -41,7 +43,9 @@ class Vectors(unittest.TestCase):
         self.assertTrue(np.isfinite(MODEL.embed(["the of and", "!!!", ""], condense=True)).all())
 
     def test_condensed_stays_close(self) -> None:
-        text = "Remove the container from the host. The container must be stopped, or the option --force given."
+        text = (
+            "Remove the container from the host. The container must be stopped, or the option --force given."
+        )
         full, short = MODEL.embed([text])[0], MODEL.embed([text], condense=True)[0]
         self.assertGreater(float(full @ short), 0.8)
 
@@ -51,11 +55,11 @@ class Paraphrases(unittest.TestCase):
 
     def test_each_is_found_and_quoted(self) -> None:
         texts = [passage for passage, _ in PAIRS] + list(DISTRACTORS)
-        chunker = make_chunker(lambda text: MODEL.tokenizer.encode(text, add_special_tokens=False).offsets)
+        chunker = make_chunker(lambda texts: [len(text) // 4 for text in texts])
         contents = [chunker(None, text, None, False, 0, 250)[0]["content"] for text in texts]
         vectors = MODEL.embed(contents, condense=True)
         missed = []
-        for number, (passage, question) in enumerate(PAIRS):
+        for number, (_, question) in enumerate(PAIRS):
             asked = MODEL.embed([question])[0]
             passages = [
                 Passage(str(n), f"/d/{n}.md", content, float(vectors[n] @ asked))

@@ -60,7 +60,7 @@ class Remote(unittest.IsolatedAsyncioTestCase):
 
     async def test_openai(self) -> None:
         await self.check(self.provider(OpenAI))
-        path, headers, body = self.stub.seen[-1]
+        path, _, body = self.stub.seen[-1]
         self.assertEqual(path, "/v1/chat/completions")
         self.assertEqual([m["role"] for m in body["messages"]], ["system", "user", "user"])
         self.assertNotIn("response_format", body)
@@ -113,7 +113,9 @@ class Remote(unittest.IsolatedAsyncioTestCase):
             await self.provider(OpenAI, embedding_dim=9).embed(["x"])
 
     async def test_wrong_host(self) -> None:
-        await self.refused(self.provider(OpenAI, api_base="http://no.such.host.invalid/v1"), "there is no host")
+        await self.refused(
+            self.provider(OpenAI, api_base="http://no.such.host.invalid/v1"), "there is no host"
+        )
 
     async def test_nobody_listens(self) -> None:
         with socket.socket() as free:

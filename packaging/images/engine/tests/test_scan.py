@@ -22,7 +22,11 @@ class Patterns(unittest.TestCase):
         self.check(
             "**/.specstory/.history/*.md",
             [".specstory/.history/a.md", "p/q/.specstory/.history/a b.md"],
-            ["p/.specstory/history/a.md", "p/.specstory/.history/x/a.md", "x.specstory/.history/a.md"],
+            [
+                "p/.specstory/history/a.md",
+                "p/.specstory/.history/x/a.md",
+                "x.specstory/.history/a.md",
+            ],
         )
 
     def test_without_a_slash_it_matches_names_anywhere(self) -> None:
@@ -89,6 +93,18 @@ class Walking(unittest.TestCase):
         self.write("a/one.md")
         (self.root / "a/loop").symlink_to("..")
         self.assertEqual(self.scan()[0], ["a/one.md"])
+
+    def test_links_out_of_the_sources_are_not_followed(self) -> None:
+        secret = self.write("secret/key.md", "a secret\n")
+        self.write("src/inner/a.md")
+        (self.root / "src/file.md").symlink_to(secret)
+        (self.root / "src/folder").symlink_to(secret.parent)
+        (self.root / "src/fine.md").symlink_to("inner/a.md")
+        files, skipped = self.scan(roots=[str(self.root / "src")])
+        self.assertEqual(files, ["src/fine.md", "src/inner/a.md"])
+        self.assertEqual(set(skipped), {"src/file.md", "src/folder"})
+        both = [str(self.root / "src"), str(self.root / "secret")]
+        self.assertIn("src/file.md", self.scan(roots=both)[0])
 
     def test_overlapping_roots_give_each_file_once(self) -> None:
         self.write("a/one.md")

@@ -7,28 +7,39 @@ from ragengine.offline.extract import extract
 from ragengine.offline.text import annotate, content_words, sentences, unwrap
 
 
-def _words(text: str) -> list[tuple[int, int]]:
-    offsets, position = [], 0
-    for word in text.split(" "):
-        offsets.append((position, position + len(word)))
-        position += len(word) + 1
-    return offsets
+def _words(texts: list[str]) -> list[int]:
+    return [len(text.split()) for text in texts]
 
 
-def _chunks(text: str, limit: int) -> list[str]:
-    return [c["content"] for c in make_chunker(_words)(None, text, None, False, 0, limit)]
+def _letters(texts: list[str]) -> list[int]:
+    return [-(-len(text) // 4) for text in texts]
+
+
+def _chunks(text: str, limit: int, count=_words) -> list[str]:
+    return [c["content"] for c in make_chunker(count)(None, text, None, False, 0, limit)]
 
 
 class Text(unittest.TestCase):
     def test_sentences(self) -> None:
         text = "It works, e.g. here. Then it stops! Does it? Version 5.4.2 does."
         self.assertEqual(
-            sentences(text), ["It works, e.g. here.", "Then it stops!", "Does it?", "Version 5.4.2 does."]
+            sentences(text),
+            ["It works, e.g. here.", "Then it stops!", "Does it?", "Version 5.4.2 does."],
         )
 
     def test_unwrap_joins_lines_and_words_and_keeps_items_apart(self) -> None:
-        lines = ["One sentence that", "goes on and is re\u2010", "moved.", "", "- first", "  more", "- second"]
-        self.assertEqual(unwrap(lines), ["One sentence that goes on and is removed.", "- first more", "- second"])
+        lines = [
+            "One sentence that",
+            "goes on and is re\u2010",
+            "moved.",
+            "",
+            "- first",
+            "  more",
+            "- second",
+        ]
+        self.assertEqual(
+            unwrap(lines), ["One sentence that goes on and is removed.", "- first more", "- second"]
+        )
 
     def test_headings_of_all_kinds(self) -> None:
         text = "# Top\ntext\n## Sub\nmore\n```\n# no heading\n```\nTitle\n=====\nx\nNAME\n  y"
@@ -56,10 +67,13 @@ class Chunking(unittest.TestCase):
         self.assertTrue(all(len(chunk.split()) <= 130 for chunk in chunks))
         self.assertEqual(split_breadcrumb(chunks[0])[0].split(" › ")[0], "Book")
 
-    def test_one_line_without_spaces(self) -> None:
-        text = "x" * 5000
-        chunks = make_chunker(lambda t: [(n, n + 4) for n in range(0, len(t), 4)])(None, text, None, False, 0, 100)
-        self.assertEqual("".join(c["content"].replace("\n", "") for c in chunks), text)
+    def test_very_long_lines(self) -> None:
+        text = "x" * 50_000
+        chunks = _chunks(text, 100, _letters)
+        self.assertEqual("".join(chunk.replace("\n", "") for chunk in chunks), text)
+        self.assertLess(max(map(len, chunks)), 500)
+        text = "word " * 300_000
+        self.assertEqual(sum(len(chunk.split()) for chunk in _chunks(text, 100)), 300_000)
 
     def test_no_heading_no_breadcrumb(self) -> None:
         self.assertEqual(_chunks("just a line", 100), ["just a line"])
@@ -91,7 +105,9 @@ class Extraction(unittest.TestCase):
         self.assertEqual(graph, extract(text, "Doc › Part", 5, 3))
 
     def test_plain_prose_still_gives_something(self) -> None:
-        names = {name for name, _, _ in extract("the feline slept on the warm windowsill all afternoon").entities}
+        names = {
+            name for name, _, _ in extract("the feline slept on the warm windowsill all afternoon").entities
+        }
         self.assertIn("Feline", names)
 
     def test_no_field_can_break_the_format(self) -> None:

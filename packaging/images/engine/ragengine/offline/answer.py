@@ -11,7 +11,7 @@ import bisect
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,9 +26,10 @@ RELEVANT = 0.30
 _SPREAD = 0.18
 _MOST_QUOTES = 5
 _MOST_PASSAGES = 10
+_MOST_OTHERS = 2
 # Words that are embedded to answer one question; sentences that share nothing
 # with it go first.
-_TOKEN_BUDGET = 450
+_TOKEN_BUDGET = 320
 _MAX_QUOTE = 400
 Embed = Callable[[list[str]], np.ndarray]
 _RUN = re.compile(r"[^\s\u2010\u00ad]+")
@@ -52,7 +53,12 @@ class Quote:
     path: str
     heading: str
     score: float
-    passage: int
+    #: Other files that say the same, word for word.
+    others: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        return (self.path, *self.others)
 
 
 def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: Embed) -> list[Quote]:
@@ -60,7 +66,7 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: 
     best = sorted(passages, key=lambda passage: -passage.score)[:_MOST_PASSAGES]
     candidates: list[tuple[float, Quote]] = []
     asked = set(content_words(question))
-    for number, passage in enumerate(best):
+    for passage in best:
         heading, body = split_breadcrumb(passage.content)
         lines = [line.text for line in annotate(body) if not line.is_heading]
         for block in unwrap(lines):
@@ -69,7 +75,7 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: 
                 if len(words) < 2 or len(sentence) < 12 or _is_table(sentence):
                     continue
                 shared = len(asked & set(words)) / (len(asked) or 1)
-                quote = Quote(sentence, passage.path, heading, passage.score, number)
+                quote = Quote(sentence, passage.path, heading, passage.score)
                 candidates.append((passage.score + 0.3 * shared, quote))
     candidates.sort(key=lambda entry: -entry[0])
     chosen: list[Quote] = []
@@ -88,7 +94,7 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: 
         # The sentence itself decides; its passage and the words it shares
         # with the question break near ties.
         score = 0.8 * float(similarity) + 0.2 * quote.score + 0.06 * shared
-        scored.append(Quote(quote.text, quote.path, quote.heading, score, quote.passage))
+        scored.append(replace(quote, score=score))
     scored.sort(key=lambda quote: -quote.score)
     return _distinct(scored)
 
@@ -99,14 +105,14 @@ def _is_table(text: str) -> bool:
 
 
 def _distinct(quotes: list[Quote]) -> list[Quote]:
-    seen: set[str] = set()
-    kept = []
+    """Every sentence once, with all files that have it."""
+    kept: dict[str, Quote] = {}
     for quote in quotes:
         key = re.sub(r"\W+", "", quote.text.lower())
-        if key not in seen:
-            seen.add(key)
-            kept.append(quote)
-    return kept
+        first = kept.setdefault(key, quote)
+        if quote.path not in first.paths and len(first.others) < _MOST_OTHERS:
+            kept[key] = replace(first, others=(*first.others, quote.path))
+    return list(kept.values())
 
 
 def select(quotes: Sequence[Quote]) -> list[Quote]:
@@ -176,11 +182,15 @@ def compose(quotes: Sequence[Quote], documents: dict[str, str]) -> str:
     marks: dict[Place, int] = {}
     lines = []
     for quote in quotes:
-        document = known.get(quote.path)
-        found = document.locate(quote.text) if document else None
-        place = Place(quote.path, *(found or (0, 0, quote.heading)))
-        number = marks.setdefault(place, len(marks) + 1)
+        numbers = []
+        for path in quote.paths:
+            document = known.get(path)
+            found = document.locate(quote.text) if document else None
+            unknown = (0, 0, quote.heading if path == quote.path else "")
+            place = Place(path, *(found or unknown))
+            numbers.append(marks.setdefault(place, len(marks) + 1))
         text = quote.text if len(quote.text) <= _MAX_QUOTE else quote.text[: _MAX_QUOTE - 1] + "…"
-        lines.append(f"- {text} [{number}]")
+        cited = "".join(f"[{number}]" for number in dict.fromkeys(numbers))
+        lines.append(f"- {text} {cited}")
     references = [f"[{number}] {place}" for place, number in marks.items()]
     return "\n".join([*lines, "", *references])

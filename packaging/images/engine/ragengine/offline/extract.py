@@ -53,9 +53,7 @@ class Graph:
     relations: list[tuple[str, str, str, str]]
 
 
-def extract(
-    passage: str, heading: str = "", max_entities: int = 8, max_relations: int = 8
-) -> Graph:
+def extract(passage: str, heading: str = "", max_entities: int = 8, max_relations: int = 8) -> Graph:
     """The passage's most telling terms and which of them stand together."""
     units = [s for block in unwrap(passage.split("\n")) for s in sentences(block)]
     terms = _terms(units)
@@ -63,17 +61,15 @@ def extract(
     if not chosen:
         return Graph([], [])
     subject = _clean(heading.split(" › ")[0]) if heading else ""
-    entities = [
-        (term.name, term.kind, _describe(term.name, units[term.sentences[0]])) for term in chosen
-    ]
+    entities = [(term.name, term.kind, _describe(term.name, units[term.sentences[0]])) for term in chosen]
     relations = _relations(chosen, units, max_relations)
     if subject and 2 < len(subject) <= 60 and all(subject.lower() != t.name.lower() for t in chosen):
-        entities = [(subject, "Content", f"{subject} is a document.")] + entities[: max_entities - 1]
+        entities = [
+            (subject, "Content", f"{subject} is a document."),
+            *entities[: max_entities - 1],
+        ]
         kept = {name for name, _, _ in entities}
-        about = (
-            (subject, term.name, "mentions", f"{subject} speaks of {term.name}.")
-            for term in chosen[:2]
-        )
+        about = ((subject, term.name, "mentions", f"{subject} speaks of {term.name}.") for term in chosen[:2])
         relations = [r for r in (*relations, *about) if r[0] in kept and r[1] in kept]
     return Graph(entities, relations[:max_relations])
 
@@ -132,9 +128,7 @@ def _choose(terms: dict[str, Term], most: int) -> list[Term]:
     return chosen
 
 
-def _relations(
-    chosen: list[Term], units: list[str], most: int
-) -> list[tuple[str, str, str, str]]:
+def _relations(chosen: list[Term], units: list[str], most: int) -> list[tuple[str, str, str, str]]:
     pairs: Counter[tuple[int, int]] = Counter()
     where: dict[tuple[int, int], int] = {}
     for first, term in enumerate(chosen):
@@ -158,7 +152,7 @@ def _keywords(sentence: str, exclude: Iterable[str]) -> str:
         for word in WORD.findall(sentence)
         if len(word) > 3 and word.lower() not in STOPWORDS and word.lower() not in taken
     ]
-    return ", ".join(dict.fromkeys(words[:3])) or "related"
+    return ", ".join(dict.fromkeys(words[:2])) or "related"
 
 
 def _describe(name: str, sentence: str) -> str:

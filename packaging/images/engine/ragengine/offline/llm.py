@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..chunking import split_breadcrumb
@@ -16,7 +16,7 @@ from .extract import extract
 from .text import content_words
 
 MAX_ENTITIES = 4
-MAX_RELATIONS = 3
+MAX_RELATIONS = 2
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _template(text: str, name: str) -> _Template:
     return _Template(plain[0].lstrip(), plain[place], plain[place + 1].rstrip())
 
 
-def make_llm(prompts: dict, tuple_delimiter: str, end: str) -> Callable[..., object]:
+def make_llm(prompts: dict[str, str], tuple_delimiter: str, end: str) -> Callable[[str], Awaitable[str]]:
     """The function LightRAG calls as its model."""
     extraction = _template(prompts["entity_extraction_user_prompt"], "input_text")
     keywords = _template(prompts["keywords_extraction"], "query")
@@ -62,7 +62,7 @@ def make_llm(prompts: dict, tuple_delimiter: str, end: str) -> Callable[..., obj
         lines += [tuple_delimiter.join(("relation", *relation)) for relation in graph.relations]
         return "\n".join([*lines, end])
 
-    async def answer(prompt: str, system_prompt: str | None = None, **_options: object) -> str:
+    async def answer(prompt: str) -> str:
         passage = extraction.value(prompt)
         if passage is not None:
             return rows(passage)
@@ -75,4 +75,3 @@ def make_llm(prompts: dict, tuple_delimiter: str, end: str) -> Callable[..., obj
         raise RuntimeError("LightRAG asked something that the offline provider does not know")
 
     return answer
-

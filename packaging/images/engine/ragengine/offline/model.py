@@ -47,9 +47,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
             continue
         start, end = entry["data_offsets"]
         dtype = np.dtype(_DTYPES[entry["dtype"]])
-        array = np.frombuffer(
-            data, dtype, count=(end - start) // dtype.itemsize, offset=8 + length + start
-        )
+        array = np.frombuffer(data, dtype, count=(end - start) // dtype.itemsize, offset=8 + length + start)
         arrays[name] = array.reshape(entry["shape"])
     return arrays
 
@@ -104,9 +102,9 @@ class SentenceModel:
 
         self._words = take("embeddings.word_embeddings.weight")
         # Every token here is of the first of BERT's two kinds.
-        self._places = take("embeddings.position_embeddings.weight") + take(
-            "embeddings.token_type_embeddings.weight"
-        )[0]
+        self._places = (
+            take("embeddings.position_embeddings.weight") + take("embeddings.token_type_embeddings.weight")[0]
+        )
         self._start = (take("embeddings.LayerNorm.weight"), take("embeddings.LayerNorm.bias"))
         self._layers = [self._layer(take, n) for n in range(int(config["num_hidden_layers"]))]
         self._says_nothing = frozenset(
@@ -154,9 +152,7 @@ class SentenceModel:
         if len(batches) == 1:
             parts = [self._forward([ids[n] for n in batches[0]])]
         else:
-            parts = list(
-                self._pool.map(lambda batch: self._forward([ids[n] for n in batch]), batches)
-            )
+            parts = list(self._pool.map(lambda batch: self._forward([ids[n] for n in batch]), batches))
         for batch, part in zip(batches, parts, strict=True):
             result[batch] = part
         return result

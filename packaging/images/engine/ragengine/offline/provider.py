@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -32,9 +32,7 @@ class _Memory:
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
 
-    def embed(
-        self, texts: Sequence[str], embed: Callable[[list[str]], np.ndarray]
-    ) -> np.ndarray:
+    def embed(self, texts: Sequence[str], embed: Callable[[list[str]], np.ndarray]) -> np.ndarray:
         """One vector per text; only what is not known is computed."""
         with self._lock:
             vectors = {text: self._known[text] for text in texts if text in self._known}
@@ -62,7 +60,7 @@ class OfflineProvider(Provider):
         self._urgent = ThreadPoolExecutor(1, thread_name_prefix="query")
         self._known = _Memory()
         self._sentences = _Memory()
-        self._llm = None
+        self._llm: Callable[[str], Awaitable[str]] | None = None
 
     async def embed(self, texts: Sequence[str], *, query: bool = False) -> np.ndarray:
         # A question does not wait for a document's passages.
@@ -91,7 +89,7 @@ class OfflineProvider(Provider):
             self._llm = make_llm(
                 PROMPTS, PROMPTS["DEFAULT_TUPLE_DELIMITER"], PROMPTS["DEFAULT_COMPLETION_DELIMITER"]
             )
-        return await self._llm(prompt, system_prompt)
+        return await self._llm(prompt)
 
     def brief(self, text: str) -> str:
         """LightRAG's texts are `name⏎description` and
@@ -102,14 +100,16 @@ class OfflineProvider(Provider):
             return f"{source} {rest.partition(chr(10))[0]} {keywords}"
         return " ".join([first, *content_words(rest)[:_DESCRIPTION_WORDS]])
 
-    def token_offsets(self, text: str) -> list[tuple[int, int]]:
-        return self.model.tokenizer.encode(text, add_special_tokens=False).offsets
-
-    def encode(self, text: str) -> list[int]:
-        return self.model.tokenizer.encode(text, add_special_tokens=False).ids
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        return self.model.tokenizer.decode(list(tokens))
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        counts: list[int] = []
+        # In slices: what the tokenizer returns takes a hundred times the
+        # memory of its text.
+        for start in range(0, len(texts), 1000):
+            encodings = self.model.tokenizer.encode_batch(
+                texts[start : start + 1000], add_special_tokens=False
+            )
+            counts += [len(encoding) for encoding in encodings]
+        return counts
 
     async def close(self) -> None:
         for pool in (self._bulk, self._urgent):

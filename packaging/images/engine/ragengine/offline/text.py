@@ -7,19 +7,21 @@ from dataclasses import dataclass
 
 # Words that say nothing about what a text is about.
 STOPWORDS = frozenset(
-    """a about above after again against all also although always am an and another any are as at
-    away be became because been before being below between both but by came can cannot could did do
-    does doing done down during each either else etc even ever every few first for from further
-    get gets getting give given go goes got had has have having he her here hers herself him himself
-    his how however i if in into is it its itself just last least less let like made make makes many
-    may me might more most much must my myself need neither never new no none nor not now of off
-    often on once one only onto or other others ought our ours ourselves out over own per perhaps
-    put rather really same shall she should since so some someone something still such take taken
-    tell than that the their theirs them themselves then there therefore these they thing things
-    this those though through thus to too two under until up upon us use used user uses using very
-    via want was way we well were what whatever when where whether which while who whole whom whose
-    why will with within without would yes yet you your yours yourself please show explain
-    describe following see example examples default""".split()
+    """
+    a about above after again against all also although always am an and another any are as at away
+    be became because been before being below between both but by came can cannot could default
+    describe did do does doing done down during each either else etc even ever every example
+    examples explain few first following for from further get gets getting give given go goes got
+    had has have having he her here hers herself him himself his how however i if in into is it its
+    itself just last least less let like made make makes many may me might more most much must my
+    myself need neither never new no none nor not now of off often on once one only onto or other
+    others ought our ours ourselves out over own per perhaps please put rather really same see shall
+    she should show since so some someone something still such take taken tell than that the their
+    theirs them themselves then there therefore these they thing things this those though through
+    thus to too two under until up upon us use used user uses using very via want was way we well
+    were what whatever when where whether which while who whole whom whose why will with within
+    without would yes yet you your yours yourself
+    """.split()
 )
 # A sentence ends at a mark followed by a space and something that can start
 # one; "e.g." and the like do not end any.
@@ -103,13 +105,13 @@ def unwrap(lines: list[str]) -> list[str]:
             close()
             continue
         depth = len(line) - len(line.lstrip())
-        starts_item = bool(_BULLET.match(line)) or stripped.startswith(("|", "--", "•"))
+        bullet = _BULLET.match(line)
+        starts_item = bool(bullet) or stripped.startswith(("|", "--", "•"))
         if current and (starts_item or abs(depth - indent) > 1):
             close()
         if not current:
-            indent = depth
-        if _BULLET.match(line):
-            indent += len(_BULLET.match(line.lstrip())[0])
+            # What follows an item's mark is where its next lines begin.
+            indent = len(bullet[0]) if bullet else depth
         current.append(re.sub(r"\s+", " ", stripped))
     close()
     return blocks

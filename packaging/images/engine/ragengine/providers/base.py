@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -39,26 +38,10 @@ class Provider(abc.ABC):
         """What of an entity's or a relation's text is embedded."""
         return text
 
-    def token_offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where each token of a text begins and ends, near enough to size
-        passages by."""
-        return [(n, n + 4) for n in range(0, len(text), 4)]
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How long each text is in tokens, near enough to size passages by."""
+        return [-(-len(text) // 4) for text in texts]
 
-    def encode(self, text: str) -> list[int]:
-        """Token numbers, of which LightRAG only looks at how many there are and
-        hands slices back to `decode`."""
-        return [ord(char) for char in text[::4]]
-
-    def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens that `encode` gave."""
-        return "".join(chr(token) for token in tokens)
-
-    async def check(self) -> None:
-        """Raise when the provider cannot be used."""
-
+    @abc.abstractmethod
     async def close(self) -> None:
         """Give back connections and threads."""
-
-    def describe(self) -> dict[str, Any]:
-        """For the status."""
-        return {}

@@ -125,7 +125,8 @@ def _unreachable(error: httpx.TransportError, url: str) -> ProviderError:
     if _unknown_host(error):
         return ProviderError(f"there is no host {host}", "correct base_url in the manifest")
     return ProviderError(
-        f"cannot connect to {host}: {one_line(error, 120)}", "is the address right, and egress allowed?"
+        f"cannot connect to {host}: {one_line(error, 120)}",
+        "is the address right, and egress allowed?",
     )
 
 
@@ -133,12 +134,17 @@ def _refused(response: httpx.Response, url: str, what: str) -> ProviderError:
     host, code = _host(url), response.status_code
     said = _message(response)
     if code == 401:
-        return ProviderError(f"{host} refuses the key (401){said}", "store the right key: `secret set api-key`")
+        return ProviderError(
+            f"{host} refuses the key (401){said}", "store the right key: `secret set api-key`"
+        )
     if code == 403:
-        return ProviderError(f"the key may not use {what} at {host} (403){said}", "check the key's permissions")
+        return ProviderError(
+            f"the key may not use {what} at {host} (403){said}", "check the key's permissions"
+        )
     if code == 404:
         return ProviderError(
-            f"{host} has no {what} (404){said}", "correct the model or deployment, or base_url, in the manifest"
+            f"{host} has no {what} (404){said}",
+            "correct the model or deployment, or base_url, in the manifest",
         )
     if code == 429:
         return ProviderError(f"{host} says too many requests (429){said}", "wait, or lower MAX_ASYNC_LLM")

@@ -72,7 +72,9 @@ class OpenAI(_Remote):
         if self._shortened():
             body["dimensions"] = self.dimension
         answer = await self._http.post(
-            self._url(self.embedding_model, "embeddings"), body, f"embedding model {self.embedding_model}"
+            self._url(self.embedding_model, "embeddings"),
+            body,
+            f"embedding model {self.embedding_model}",
         )
         rows = sorted(answer.get("data") or (), key=lambda row: row.get("index", 0))
         return self._vectors([row["embedding"] for row in rows], len(texts))

@@ -83,9 +83,7 @@ class PGGraphStorage(postgres_impl.PGGraphStorage):
             found[row["src"], row["tgt"]] = properties
         return found
 
-    async def get_edges_batch(
-        self, pairs: list[dict[str, str]], batch_size: int = 500
-    ) -> dict[Pair, dict]:
+    async def get_edges_batch(self, pairs: list[dict[str, str]], batch_size: int = 500) -> dict[Pair, dict]:
         wanted = list(dict.fromkeys((pair["src"], pair["tgt"]) for pair in pairs))
         if not wanted:
             return {}
@@ -148,9 +146,7 @@ class PGGraphStorage(postgres_impl.PGGraphStorage):
             raise ValueError("a node's properties must hold its entity_id")
         self._nodes[node_id] = {**node_data, "entity_id": node_id}
 
-    async def upsert_edge(
-        self, source_node_id: str, target_node_id: str, edge_data: dict[str, str]
-    ) -> None:
+    async def upsert_edge(self, source_node_id: str, target_node_id: str, edge_data: dict[str, str]) -> None:
         pair = _pair(source_node_id, target_node_id)
         self._edges[pair] = (source_node_id, target_node_id, dict(edge_data))
 
@@ -166,19 +162,20 @@ class PGGraphStorage(postgres_impl.PGGraphStorage):
 
             async def write(connection: Any) -> None:
                 async with connection.transaction():
-                    await connection.execute(
-                        postgres_impl._GRAPH_ADVISORY_LOCK_SQL, self.graph_name
-                    )
+                    await connection.execute(postgres_impl._GRAPH_ADVISORY_LOCK_SQL, self.graph_name)
                     if nodes:
                         await self._write_nodes(connection, nodes)
                     if edges:
                         await self._write_edges(connection, list(edges.values()))
 
             await self.db._run_with_retry(write, with_age=True, graph_name=self.graph_name)
-            for waiting, written in ((self._nodes, nodes), (self._edges, edges)):
-                for key, value in written.items():
-                    if waiting.get(key) is value:
-                        del waiting[key]
+            # What was changed meanwhile still waits.
+            for node_id, node in nodes.items():
+                if self._nodes.get(node_id) is node:
+                    del self._nodes[node_id]
+            for pair, edge in edges.items():
+                if self._edges.get(pair) is edge:
+                    del self._edges[pair]
 
     async def _write_nodes(self, connection: Any, nodes: dict[str, dict[str, Any]]) -> None:
         ids = list(nodes)
@@ -203,9 +200,7 @@ class PGGraphStorage(postgres_impl.PGGraphStorage):
             properties,
         )
 
-    async def _write_edges(
-        self, connection: Any, edges: list[tuple[str, str, dict[str, Any]]]
-    ) -> None:
+    async def _write_edges(self, connection: Any, edges: list[tuple[str, str, dict[str, Any]]]) -> None:
         sources = [source for source, _, _ in edges]
         targets = [target for _, target, _ in edges]
         graph = self.graph_name
