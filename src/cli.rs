@@ -141,7 +141,7 @@ pub enum Verb {
     Query(Query),
     /// Ask an instance questions at a prompt
     Interactive(One),
-    /// Set, list and remove an instance's secrets
+    /// Set, replace, list and remove an instance's secrets
     #[command(subcommand)]
     Secret(Secret),
     /// Build and list the images that instances run
@@ -435,6 +435,11 @@ pub enum Secret {
     /// Store a secret, read from standard input
     #[command(after_help = "Example:\n  ragpod secret set work api-key < key.txt")]
     Set(SecretOne),
+    /// Replace a secret that is in use; the database learns its new password
+    #[command(after_help = "Examples:\n  ragpod secret rotate work postgres-password\n  \
+        ragpod secret rotate work api-key < key.txt\n\nWhat the instance is answering is answered \
+        first, then the engine is restarted; the database is not.")]
+    Rotate(Rotate),
     /// List an instance's secrets; never their values
     List(One),
     /// Remove a secret
@@ -448,6 +453,20 @@ pub struct SecretOne {
     pub name: Name,
     /// The secret's key, as the manifest names it: api-key
     pub key: SecretKey,
+}
+
+/// `secret rotate`.
+#[derive(Debug, Args)]
+pub struct Rotate {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub secret: SecretOne,
+    /// Make a new password of the database (so it is when standard input is a terminal)
+    #[arg(long)]
+    pub generate: bool,
+    /// How long to wait for what the instance is doing, and until it is healthy again
+    #[arg(long, value_name = "DURATION", default_value = "5min", value_parser = duration)]
+    pub timeout: std::time::Duration,
 }
 
 /// `image`.

@@ -3,9 +3,13 @@
 use std::process::ExitCode;
 
 use super::Front;
-use crate::cli::{Ingest, One, Secret};
+use secrecy::SecretString;
+
+use crate::cli::{Ingest, One, Rotate, Secret, SecretOne};
 use crate::error::{Error, Result};
+use crate::model::{Name, SecretKey};
 use crate::ops;
+use crate::ops::rotate::Rotated;
 
 pub(super) async fn init(front: &Front<'_>, args: &One) -> Result<ExitCode> {
     front.with(async |ctx| ops::engine::init(ctx, &args.name).await).await?;
@@ -31,24 +35,17 @@ pub(super) async fn ingest(front: &Front<'_>, args: &Ingest) -> Result<ExitCode>
     Ok(ExitCode::from(code))
 }
 
-pub(super) fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode> {
+pub(super) async fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode> {
     match verb {
         Secret::Set(args) => {
-            ops::manifests::require(front.env, &args.name)?;
-            let value = if front.env.stdin_tty && front.env.stderr_tty {
-                // Not shown, and not in the shell's history.
-                let typed = rpassword::prompt_password(format!("{} of {}: ", args.key, args.name))
-                    .map_err(|e| Error::io("read", "the value from the terminal", &e))?;
-                ops::secrets::read_value(typed.as_bytes())?
-            } else {
-                ops::secrets::read_value(std::io::stdin().lock())?
-            };
+            let value = value(front, &args.name, &args.key)?;
             let running = ops::secrets::set(front.quiet(), &args.name, &args.key, &value)?;
             front.printer.say(&format!("{} of {} is set", args.key, args.name));
             if running {
                 front.printer.say(&format!("to use it now: ragpod up {}", args.name));
             }
         }
+        Secret::Rotate(args) => rotate(front, args).await?,
         Secret::List(args) => {
             let secrets = ops::secrets::list(front.quiet(), &args.name)?;
             if front.printer.json {
@@ -69,4 +66,32 @@ pub(super) fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A secret's value from standard input, or as it is typed on a terminal.
+fn value(front: &Front<'_>, name: &Name, key: &SecretKey) -> Result<SecretString> {
+    ops::manifests::require(front.env, name)?;
+    if !(front.env.stdin_tty && front.env.stderr_tty) {
+        return ops::secrets::read_value(std::io::stdin().lock());
+    }
+    // Not shown, and not in the shell's history.
+    let typed = rpassword::prompt_password(format!("{key} of {name}: "))
+        .map_err(|e| Error::io("read", "the value from the terminal", &e))?;
+    ops::secrets::read_value(typed.as_bytes())
+}
+
+async fn rotate(front: &Front<'_>, args: &Rotate) -> Result<()> {
+    let SecretOne { name, key } = &args.secret;
+    let password = *key == SecretKey::postgres_password();
+    // Nobody can type a password of 190 bits.
+    let generate = args.generate || (password && front.env.stdin_tty);
+    let value = if generate { None } else { Some(value(front, name, key)?) };
+    let waiting = ops::Waiting { timeout: args.timeout, wait: true };
+    let rotated =
+        front.with(async |ctx| ops::rotate::rotate(ctx, name, key, value, waiting).await).await?;
+    front.printer.say(&match rotated {
+        Rotated::InUse => format!("{key} of {name} is replaced and in use"),
+        Rotated::Stored => format!("{key} of {name} is replaced; to use it: ragpod up {name}"),
+    });
+    Ok(())
 }

@@ -61,7 +61,7 @@ pub async fn run(cli: Cli, env: &Env, printer: &Printer, summary: &str) -> Resul
         Verb::Audit(args) => tables::audit(&front, &args).await,
         Verb::Doctor => tables::doctor(&front).await,
         Verb::Image(verb) => tables::image(&front, &verb).await,
-        Verb::Secret(verb) => data::secret(&front, &verb),
+        Verb::Secret(verb) => data::secret(&front, &verb).await,
         Verb::Up(args) => lifecycle::up(&front, &args).await,
         Verb::Down(args) => lifecycle::down(&front, &args).await,
         Verb::Rm(args) => lifecycle::rm(&front, &args).await,

@@ -114,6 +114,9 @@ fn one(front: &Front<'_>, i: &InstanceStatus) -> Result<()> {
     if let Some(problem) = &i.problem {
         front.printer.data(&format!("  {} {problem}\n", "problem:".red()))?;
     }
+    if let Some(note) = &i.note {
+        front.printer.data(&format!("  {} {note}\n", "note:".yellow()))?;
+    }
     if !i.services.is_empty() {
         let mut rows = table(["  SERVICE", "STATE", "SINCE", "MEMORY", "RESTARTS"], &[3, 4]);
         for s in &i.services {

@@ -12,6 +12,13 @@ use serde::Serialize;
 pub use checks::checks;
 pub use facts::{Facts, IdMap, Info, Manager};
 
+/// Whether the user's systemd can limit memory: control groups of version 2 with that controller
+/// delegated. Reads one file.
+#[must_use]
+pub fn limits_memory(uid: u32) -> bool {
+    look::controllers(uid).is_some_and(|all| all.iter().any(|c| c == "memory"))
+}
+
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -140,13 +140,13 @@ impl State {
         }
     }
 
-    /// Removes an instance's directory when there is nothing in it but the lock: whoever waited
+    /// Removes an instance's directory when there is nothing in it but locks: whoever waited
     /// for the lock of an instance that is gone by now has made it again.
     pub fn remove_if_bare(state: &Utf8Path, name: &Name) -> Result<()> {
         let dir = Self::dir(state, name);
-        let bare = dir
-            .read_dir_utf8()
-            .is_ok_and(|mut d| d.all(|e| e.is_ok_and(|e| e.file_name() == "lock")));
+        let bare = dir.read_dir_utf8().is_ok_and(|mut d| {
+            d.all(|e| e.is_ok_and(|e| ["lock", "gate"].contains(&e.file_name())))
+        });
         if bare { Self::remove(state, name) } else { Ok(()) }
     }
 }

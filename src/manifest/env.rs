@@ -13,6 +13,7 @@ const OURS: &[(&str, &str)] = &[
     ("API_BASE", "provider.base_url"),
     ("API_VERSION", "provider.api_version"),
     ("API_KEY_FILE", "provider.api_key"),
+    ("API_CA_FILE", "provider.ca_file"),
     ("BATCH_SIZE", "engine.batch_size"),
     ("HTTP_PROXY", "egress.mode"),
     ("HTTPS_PROXY", "egress.mode"),

@@ -10,6 +10,9 @@ use super::keys::is_secret_name;
 use super::problem::{Log, Problem};
 use crate::model::{EnvName, ProviderKind, SecretKey, Text};
 
+/// The longest value, in bytes: what a secret may have.
+const LONGEST: usize = 64 << 10;
+
 /// One variable of an env file.
 #[derive(Clone, Debug)]
 pub struct Var {
@@ -89,6 +92,10 @@ fn assignment(line: &str, at: usize, log: &Log<'_>) -> Option<(EnvName, SecretSt
         return None;
     };
     match unquote(value.trim()) {
+        Ok(value) if value.len() > LONGEST => {
+            log.add(at, name.as_str(), "its value is longer than 64 KiB", None);
+            None
+        }
         Ok(value) if value.chars().any(char::is_control) => {
             log.add(at, name.as_str(), "its value has a control character", None);
             None

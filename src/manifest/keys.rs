@@ -21,19 +21,33 @@ pub const KEYS: &[&str] = &[
     "provider.embedding_model",
     "provider.embedding_dim",
     "provider.api_key",
+    "provider.ca_file",
     "source.name",
     "source.path",
     "source.pattern",
     "egress.mode",
     "egress.allow",
+    "hardening.writable_root",
+    "hardening.keep_capabilities",
+    "hardening.new_privileges",
+    "hardening.root_user",
     "schedule.ingest",
     "schedule.backup",
     "schedule.idle_stop",
 ];
 
 /// The tables of a manifest, in their order.
-pub const SECTIONS: &[&str] =
-    &["instance", "postgres", "engine", "provider", "source", "egress", "schedule", "env"];
+pub const SECTIONS: &[&str] = &[
+    "instance",
+    "postgres",
+    "engine",
+    "provider",
+    "source",
+    "egress",
+    "hardening",
+    "schedule",
+    "env",
+];
 
 /// The name that was most likely meant, if any is close.
 pub(super) fn nearest<'k>(

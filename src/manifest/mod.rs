@@ -6,12 +6,15 @@
 
 mod env;
 pub mod env_file;
+mod hardening;
 mod keys;
+mod path;
 mod problem;
 mod provider;
 mod raw;
 mod resolve;
 mod source;
+mod table;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
 //! `[provider]`: which keys each kind needs.
 
+use camino::Utf8Path;
+
+use super::path::expand;
 use super::problem::{At, Log};
 use super::raw::RawProvider;
 use super::resolve::{number, parse_at, parsed};
@@ -8,7 +11,7 @@ use crate::model::{Endpoint, Provider, ProviderKind, SecretKey, Text};
 /// Azure's API version when the manifest names none.
 const AZURE_VERSION: &str = "2024-02-15-preview";
 
-pub(super) fn resolve(raw: &RawProvider, log: &Log<'_>) -> Option<Provider> {
+pub(super) fn resolve(raw: &RawProvider, home: &Utf8Path, log: &Log<'_>) -> Option<Provider> {
     let kind = parsed::<ProviderKind>(raw.kind.as_ref(), "provider.kind", log);
     let base_url = raw.base_url.as_ref().map(|url| base_url(url, log)).transpose();
     let api_version = parsed::<Text>(raw.api_version.as_ref(), "provider.api_version", log);
@@ -17,6 +20,8 @@ pub(super) fn resolve(raw: &RawProvider, log: &Log<'_>) -> Option<Provider> {
         parsed::<Text>(raw.embedding_model.as_ref(), "provider.embedding_model", log);
     let embedding_dim = number(raw.embedding_dim.as_ref(), "provider.embedding_dim", 16000, log);
     let api_key = raw.api_key.as_ref().map(|key| api_key(key, log)).transpose();
+    let ca_file =
+        raw.ca_file.as_ref().map(|f| expand(f, "provider.ca_file", home, log)).transpose();
     let kind = kind.ok()?.unwrap_or_default();
     let complete = rules(kind, raw, log);
     let mut api_version = api_version.ok()?;
@@ -31,6 +36,7 @@ pub(super) fn resolve(raw: &RawProvider, log: &Log<'_>) -> Option<Provider> {
         embedding_model: embedding_model.ok()?,
         embedding_dim: embedding_dim.ok()?,
         api_key: api_key.ok()?,
+        ca_file: ca_file.ok()?,
     };
     complete.then_some(provider)
 }
@@ -69,6 +75,7 @@ fn rules(kind: ProviderKind, raw: &RawProvider, log: &Log<'_>) -> bool {
     if !kind.is_remote() {
         useless("provider.base_url", raw.base_url.as_ref().map(|f| f.at));
         useless("provider.api_key", raw.api_key.as_ref().map(|f| f.at));
+        useless("provider.ca_file", raw.ca_file.as_ref().map(|f| f.at));
         useless("provider.llm_model", raw.llm_model.as_ref().map(|f| f.at));
         useless("provider.embedding_model", raw.embedding_model.as_ref().map(|f| f.at));
         useless("provider.embedding_dim", raw.embedding_dim.as_ref().map(|f| f.at));

@@ -7,6 +7,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, KEYS, SECTIONS};
 use super::problem::{At, Log};
+use super::table::{Table, said};
+use crate::model::Relaxation;
 
 /// A value that may be missing.
 pub(super) type Field<T> = Option<At<T>>;
@@ -23,6 +25,7 @@ pub(super) struct Raw {
     pub provider: RawProvider,
     pub sources: Vec<RawSource>,
     pub egress: RawEgress,
+    pub hardening: Vec<(Relaxation, At<Vec<At<String>>>)>,
     pub schedule: RawSchedule,
     pub env: Vec<(At<String>, At<String>)>,
 }
@@ -63,6 +66,7 @@ pub(super) struct RawProvider {
     pub embedding_model: Field<String>,
     pub embedding_dim: Field<i64>,
     pub api_key: Field<String>,
+    pub ca_file: Field<String>,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +114,7 @@ pub(super) fn read(text: &str, log: &Log<'_>) -> Option<Raw> {
         provider: provider(&mut Table::top(document, "provider", log)),
         sources: sources(document, log),
         egress: egress(&mut Table::top(document, "egress", log)),
+        hardening: hardening(&mut Table::top(document, "hardening", log)),
         schedule: schedule(&mut Table::top(document, "schedule", log)),
         env: env(document, log),
     })
@@ -177,6 +182,7 @@ fn provider(table: &mut Table<'_, '_>) -> RawProvider {
             .text("embedding_model", "a model's name such as \"text-embedding-3-small\""),
         embedding_dim: table.integer("embedding_dim", "a number from 1 to 16000"),
         api_key: table.secret("api_key"),
+        ca_file: table.text("ca_file", "a file such as \"~/ca.pem\""),
     };
     raw.present = table.end();
     raw
@@ -189,6 +195,15 @@ fn egress(table: &mut Table<'_, '_>) -> RawEgress {
     };
     table.end();
     raw
+}
+
+fn hardening(table: &mut Table<'_, '_>) -> Vec<(Relaxation, At<Vec<At<String>>>)> {
+    let lists = Relaxation::ALL
+        .into_iter()
+        .filter_map(|rule| Some((rule, table.texts(rule.key(), "a list such as [\"app\"]")?)))
+        .collect();
+    table.end();
+    lists
 }
 
 fn schedule(table: &mut Table<'_, '_>) -> RawSchedule {
@@ -261,151 +276,4 @@ fn env(document: &DeTable<'_>, log: &Log<'_>) -> Vec<(At<String>, At<String>)> {
         }
     }
     env
-}
-
-/// What a value is, for "it is …".
-fn said(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date or time",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
-/// A table that is read key by key. What was not asked for is unknown.
-struct Table<'a, 'i> {
-    section: &'static str,
-    keys: Option<&'a DeTable<'i>>,
-    at: usize,
-    asked: BTreeSet<&'static str>,
-    log: &'a Log<'a>,
-}
-
-impl<'a, 'i> Table<'a, 'i> {
-    fn new(
-        section: &'static str,
-        keys: Option<&'a DeTable<'i>>,
-        at: usize,
-        log: &'a Log<'a>,
-    ) -> Self {
-        Self { section, keys, at, asked: BTreeSet::new(), log }
-    }
-
-    /// A table of the document; none when it is missing or no table.
-    fn top(document: &'a DeTable<'i>, section: &'static str, log: &'a Log<'a>) -> Self {
-        match document.get_key_value(section) {
-            None => Self::new(section, None, 0, log),
-            Some((key, value)) => match value.get_ref() {
-                DeValue::Table(table) => Self::new(section, Some(table), key.span().start, log),
-                other => {
-                    let hint = format!("write it as a table: [{section}]");
-                    let message = format!("it is {}", said(other));
-                    log.add(value.span().start, section, message, Some(hint));
-                    Self::new(section, None, key.span().start, log)
-                }
-            },
-        }
-    }
-
-    fn get(&mut self, key: &'static str) -> Option<&'a toml::Spanned<DeValue<'i>>> {
-        self.asked.insert(key);
-        self.keys?.get(key)
-    }
-
-    fn wrong(&self, key: &str, at: usize, found: &str, expected: &str) {
-        let key = format!("{}.{key}", self.section);
-        self.log.add(at, &key, format!("it is {found}; expected {expected}"), None);
-    }
-
-    fn text(&mut self, key: &'static str, expected: &str) -> Field<String> {
-        let value = self.get(key)?;
-        match value.get_ref() {
-            DeValue::String(text) => Some(At::new(text.to_string(), &value.span())),
-            other => {
-                self.wrong(key, value.span().start, said(other), expected);
-                None
-            }
-        }
-    }
-
-    fn boolean(&mut self, key: &'static str) -> Field<bool> {
-        let value = self.get(key)?;
-        match value.get_ref() {
-            DeValue::Boolean(b) => Some(At::new(*b, &value.span())),
-            other => {
-                self.wrong(key, value.span().start, said(other), "true or false, without quotes");
-                None
-            }
-        }
-    }
-
-    fn integer(&mut self, key: &'static str, expected: &str) -> Field<i64> {
-        let value = self.get(key)?;
-        let number = match value.get_ref() {
-            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok(),
-            other => {
-                self.wrong(key, value.span().start, said(other), expected);
-                return None;
-            }
-        };
-        if number.is_none() {
-            self.wrong(key, value.span().start, "too large a number", expected);
-        }
-        Some(At::new(number?, &value.span()))
-    }
-
-    fn texts(&mut self, key: &'static str, expected: &str) -> Field<Vec<At<String>>> {
-        let value = self.get(key)?;
-        let DeValue::Array(entries) = value.get_ref() else {
-            self.wrong(key, value.span().start, said(value.get_ref()), expected);
-            return None;
-        };
-        let mut texts = Vec::new();
-        for entry in entries {
-            match entry.get_ref() {
-                DeValue::String(text) => texts.push(At::new(text.to_string(), &entry.span())),
-                other => {
-                    self.wrong(key, entry.span().start, said(other), expected);
-                }
-            }
-        }
-        Some(At::new(texts, &value.span()))
-    }
-
-    /// `{ secret = "KEY" }`. Whatever else stands there may be the secret itself, and is not
-    /// repeated.
-    fn secret(&mut self, key: &'static str) -> Field<String> {
-        const EXPECTED: &str = "a reference, never the key itself: { secret = \"api-key\" }";
-        let value = self.get(key)?;
-        if let DeValue::Table(table) = value.get_ref()
-            && let Some(name) = table.get("secret")
-            && let DeValue::String(text) = name.get_ref()
-            && table.len() == 1
-        {
-            return Some(At::new(text.to_string(), &name.span()));
-        }
-        self.wrong(key, value.span().start, said(value.get_ref()), EXPECTED);
-        None
-    }
-
-    /// Reports what nobody asked for; the keys that were asked for and are there.
-    fn end(&self) -> Present {
-        for (key, _) in self.keys.into_iter().flatten() {
-            let name = key.get_ref().as_ref();
-            if !self.asked.contains(name) {
-                self.log.add(
-                    key.span().start,
-                    &format!("{}.{name}", self.section),
-                    "there is no such key",
-                    Some(keys::suggest(self.section, name)),
-                );
-            }
-        }
-        let there = |key: &&'static str| self.keys.is_some_and(|keys| keys.contains_key(*key));
-        self.asked.iter().copied().filter(there).collect()
-    }
 }

@@ -9,7 +9,7 @@ use camino::Utf8Path;
 
 use super::problem::{At, Log};
 use super::raw::{Raw, RawEgress, RawEngine, RawInstance, RawPostgres, RawSchedule};
-use super::{env, provider, source};
+use super::{env, hardening, provider, source};
 use crate::model::{
     Egress, Endpoint, Engine, ImageRef, Instance, Name, PgIdent, Postgres, Profile, Provider,
     Schedule, Text,
@@ -26,7 +26,7 @@ pub(super) fn resolve(
     let name = name(&raw.instance, expected_name, log);
     let postgres = postgres(&raw.postgres, log);
     let engine = engine(&raw.engine, log);
-    let provider = provider::resolve(&raw.provider, log);
+    let provider = provider::resolve(&raw.provider, home, log);
     let sources = source::resolve(&raw.sources, home, log);
     let egress = if let Some(provider) = &provider {
         egress(&raw.egress, raw.provider.base_url.as_ref(), provider, log)
@@ -36,6 +36,7 @@ pub(super) fn resolve(
         mode(&raw.egress, log);
         None
     };
+    let hardening = hardening::resolve(&raw.hardening, log);
     let schedule = schedule(&raw.schedule, log);
     let env = env::resolve(&raw.env, log);
     Some(Instance {
@@ -46,6 +47,7 @@ pub(super) fn resolve(
         provider: provider?,
         sources: sources?,
         egress: egress?,
+        hardening: hardening?,
         schedule: schedule?,
         env: env?,
     })

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 
+use super::path::expand;
 use super::problem::{At, Log};
 use super::raw::RawSource;
 use super::resolve::parsed;
@@ -46,54 +47,12 @@ fn path(raw: &RawSource, home: &Utf8Path, log: &Log<'_>) -> Result<Utf8PathBuf, 
         log.add(raw.at, KEY, "it is missing", Some(hint));
         return Err(());
     };
-    expand(&field.value, home)
-        .map_err(|(message, hint)| log.add(field.at, KEY, message, hint.map(str::to_owned)))
-}
-
-type Refusal = (String, Option<&'static str>);
-
-/// The folder that is meant: absolute and normal, and one that can be mounted.
-fn expand(text: &str, home: &Utf8Path) -> Result<Utf8PathBuf, Refusal> {
-    if let Err(e) = text.parse::<Text>() {
-        return Err((e.to_string(), None));
+    let path = expand(field, KEY, home, log)?;
+    if path == "/" {
+        log.add(field.at, KEY, "the whole file system cannot be a source", None);
+        return Err(());
     }
-    let path = match text.strip_prefix('~') {
-        Some("") => home.to_owned(),
-        Some(rest) => {
-            let Some(rest) = rest.strip_prefix('/') else {
-                let hint = "write the folder in full; only your own home can be ~";
-                return Err((format!("{text:?} names another user's home"), Some(hint)));
-            };
-            home.join(rest.trim_start_matches('/'))
-        }
-        None => Utf8PathBuf::from(text),
-    };
-    if !path.is_absolute() {
-        let hint = "begin it with / or ~/";
-        return Err((format!("{text:?} is relative"), Some(hint)));
-    }
-    let mut normal = Utf8PathBuf::new();
-    for component in path.components() {
-        match component {
-            // What `..` means depends on symbolic links.
-            Utf8Component::ParentDir => {
-                let hint = "write the folder without ..";
-                return Err((format!("{text:?} goes up with .."), Some(hint)));
-            }
-            other => normal.push(other),
-        }
-    }
-    if normal == "/" {
-        return Err(("the whole file system cannot be a source".to_owned(), None));
-    }
-    if ["/proc", "/sys", "/dev", "/run"].iter().any(|special| normal.starts_with(special)) {
-        return Err((format!("{normal} holds no documents, but the system's own state"), None));
-    }
-    // In the service that Podman before 6.0 generates, a backslash there joins two lines.
-    if normal.as_str().ends_with('\\') {
-        return Err(("it ends in a backslash, which cannot be mounted".to_owned(), None));
-    }
-    Ok(normal)
+    Ok(path)
 }
 
 fn pattern(raw: &RawSource, log: &Log<'_>) -> Result<Option<Text>, ()> {

@@ -8,7 +8,7 @@ use toml::Value;
 use super::keys::{self, KEYS};
 use super::provider::example_url;
 use crate::error::{Error, Result};
-use crate::model::{EnvName, Instance, Name, ProviderKind, SecretKey, Text};
+use crate::model::{EnvName, Instance, Name, ProviderKind, Relaxation, SecretKey, Text};
 
 /// What is known of an instance that is to be made.
 #[derive(Clone, Debug)]
@@ -131,7 +131,8 @@ impl New {
                 | "egress.allow",
                 Ok(value),
             ) => value,
-            ("egress.allow", Err(_)) => {
+            (list, Ok(value @ Value::Array(_))) if list.starts_with("hardening.") => value,
+            (list, _) if list == "egress.allow" || list.starts_with("hardening.") => {
                 Value::Array(value.split(',').map(|v| Value::String(v.trim().into())).collect())
             }
             // Everything else is a text, also when it looks like a number or a date.
@@ -184,6 +185,7 @@ pub fn template(new: &New) -> String {
     out.provider();
     out.sources();
     out.egress();
+    out.hardening();
     out.schedule();
     out.env();
     out.text
@@ -271,6 +273,7 @@ impl Writer<'_> {
             self.line(&store);
             self.line(&format!("# api_key = {secret}"));
         }
+        self.key("provider.ca_file", "", None);
     }
 
     fn sources(&mut self) {
@@ -311,6 +314,18 @@ impl Writer<'_> {
             "",
             Some("allow = [\"api.example.com:443\"]   # default: the provider"),
         );
+    }
+
+    fn hardening(&mut self) {
+        let keys = Relaxation::ALL.map(|rule| format!("hardening.{}", rule.key()));
+        if !keys.iter().any(|key| self.new.has(key)) {
+            return;
+        }
+        self.section("hardening");
+        self.line("# Containers (app, postgres, egress) that a rule does not hold for.");
+        for key in keys {
+            self.key(&key, "", None);
+        }
     }
 
     fn schedule(&mut self) {

@@ -104,6 +104,8 @@ const INVALID: &[(&str, &str)] = &[
     ("azure", include_str!("../../tests/manifests/invalid/azure.toml")),
     ("offline", include_str!("../../tests/manifests/invalid/offline.toml")),
     ("secrets", include_str!("../../tests/manifests/invalid/secrets.toml")),
+    ("egress", include_str!("../../tests/manifests/invalid/egress.toml")),
+    ("hardening", include_str!("../../tests/manifests/invalid/hardening.toml")),
 ];
 
 #[test]
@@ -189,6 +191,9 @@ fn keys_can_be_set() {
         "provider.embedding_dim=5",
         "provider.api_key={ secret = \"k-1\" }",
         "egress.allow=a.b:443, c.d:1",
+        "provider.ca_file=~/ca.pem",
+        "hardening.writable_root=app, egress",
+        "hardening.root_user=[\"app\"]",
         "schedule.ingest=12:00",
         "env.TOP_K=40",
     ] {
@@ -206,6 +211,12 @@ fn keys_can_be_set() {
     assert_eq!(instance.schedule.ingest.unwrap().as_str(), "12:00");
     assert_eq!(instance.env.values().next().unwrap().as_str(), "40");
     assert!(matches!(instance.egress, Egress::Allow(list) if list.len() == 2));
+    assert_eq!(instance.provider.ca_file.unwrap(), "/home/user/ca.pem");
+    let relaxed: Vec<_> = instance.hardening.iter().map(|(r, p)| (r.key(), p.label())).collect();
+    assert_eq!(
+        relaxed,
+        [("writable_root", "egress"), ("writable_root", "app"), ("root_user", "app")]
+    );
 }
 
 #[test]
@@ -380,6 +391,9 @@ BATCH_SIZE=10
         let lines: Vec<_> = problems.iter().map(|p| p.line).collect();
         assert_eq!(lines, [2, 3, 4, 5, 6, 7], "{all}");
         assert!(all.starts_with("x/.env:2:1: A: it was set before, on line 1"), "{all}");
+        let long = format!("A=1\r\nB={}\r\n", "x".repeat(1 << 20));
+        let problems = parse(long.as_bytes(), ".env").unwrap_err();
+        assert_eq!(told(&problems), ".env:2:1: B: its value is longer than 64 KiB");
         let problems = parse(b"A=1\nB=\xff\n", ".env").unwrap_err();
         assert_eq!((problems[0].line, problems[0].column), (2, 3));
     }

@@ -3,6 +3,7 @@
 //! Every value here has been checked: a `Name` is a name, a `Path` is absolute, an `Endpoint` is a
 //! host and a port. The layers below take these types and need not ask again.
 
+mod hardening;
 mod image;
 mod name;
 mod provider;
@@ -14,6 +15,7 @@ use std::sync::LazyLock;
 
 use camino::Utf8PathBuf;
 
+pub use hardening::{Hardening, Relaxation};
 pub use image::{ImageKind, ImageRef};
 pub use name::{Name, NameError, Part, SecretKey};
 pub use provider::{Endpoint, Provider, ProviderKind};
@@ -45,6 +47,8 @@ pub struct Instance {
     pub sources: Vec<Source>,
     /// What the instance may reach.
     pub egress: Egress,
+    /// What is relaxed of its containers' hardening.
+    pub hardening: Hardening,
     /// What it does by itself, and when.
     pub schedule: Schedule,
     /// Further environment of the engine.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{SecretKey, Text};
@@ -24,6 +25,8 @@ pub struct Provider {
     pub embedding_dim: Option<u16>,
     /// The secret that holds its key; `None` when the provider asks for none.
     pub api_key: Option<SecretKey>,
+    /// A file on the host with certificates of authorities that are trusted besides the public ones.
+    pub ca_file: Option<Utf8PathBuf>,
 }
 
 /// The providers that the engine speaks with.
@@ -159,6 +162,12 @@ impl FromStr for Endpoint {
         if s.contains('*') {
             return Err("it has a wildcard; name each host in full".into());
         }
+        if s.is_empty() {
+            return Err("it is empty; write host:port".into());
+        }
+        if s.contains(char::is_whitespace) {
+            return Err("it has a blank; write each host:port as an entry of its own".into());
+        }
         let Some((host, port)) = s.rsplit_once(':') else {
             return Err(format!("it has no port; write {s}:443"));
         };
@@ -168,7 +177,10 @@ impl FromStr for Endpoint {
             .filter(|p| *p != 0)
             .ok_or_else(|| format!("{port:?} is no port; it must be 1 to 65535"))?;
         let host = host.to_ascii_lowercase();
-        if host.contains([':', '[']) || host.parse::<std::net::Ipv4Addr>().is_ok() {
+        // inet_aton(3) takes 2130706433, 127.1 and 0x7f000001 for addresses, too.
+        let last = host.rsplit('.').next().unwrap_or_default();
+        let number = last.chars().all(|c| c.is_ascii_digit()) || last.starts_with("0x");
+        if host.contains([':', '[']) || (number && !last.is_empty()) {
             return Err("it is a literal address; name the host, so that its certificate and its log line mean something".into());
         }
         let label = |l: &str| {
@@ -207,6 +219,11 @@ mod tests {
             "*.x.org:443",
             "10.0.0.1:443",
             "[::1]:443",
+            "2130706433:443",
+            "127.1:443",
+            "0x7f000001:443",
+            "x.org:443 y.org:443",
+            "",
             "a b:1",
             ":443",
             "x..org:1",

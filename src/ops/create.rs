@@ -2,6 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
+use secrecy::SecretString;
 use serde::Serialize;
 
 use super::{Ctx, manifests, secrets};
@@ -62,7 +63,7 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     // What we write is what we read: the template goes through the same door as an edited file.
     let instance = manifest::parse(&text, file.as_str(), &ctx.env.home)
         .map_err(|problems| refused(name, &problems))?;
-    super::up::check_sources(&instance)?;
+    super::up::check_mounts(&instance)?;
 
     let podman = Podman::new();
     if !found.is_empty() {
@@ -74,9 +75,7 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     if !found.is_empty() {
         let dir = ctx.env.state();
         let mut state = State::load(&dir, name)?;
-        for (key, value) in &found {
-            secrets::store(&podman, &mut state, name, key, value)?;
-        }
+        store(&podman, &mut state, name, &found)?;
         state.save(&dir, name)?;
     }
     let parent = ctx.env.manifests();
@@ -104,6 +103,25 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
         notes: ignored.iter().map(|(var, why)| format!("{var} was left out: {why}")).collect(),
         next,
     })
+}
+
+/// Stores all of them, or none.
+fn store(
+    podman: &Podman,
+    state: &mut State,
+    name: &Name,
+    found: &[(SecretKey, SecretString)],
+) -> Result<()> {
+    let mut stored = Vec::new();
+    for (key, value) in found {
+        if let Err(e) = secrets::store(podman, state, name, key, value) {
+            // What went wrong first is told; another try makes new versions whatever is left.
+            let _ = podman.secret_rm(&stored);
+            return Err(e);
+        }
+        stored.extend(state.secrets.get(key).map(|version| key.podman_name(name, *version)));
+    }
+    Ok(())
 }
 
 /// What the wish says of the new instance, and what its env file holds. An option counts more

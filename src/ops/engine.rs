@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Ctx, manifests};
+use super::{Ctx, gate, manifests};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Cmd;
 use crate::model::{FIRST_SOURCE, Instance, MORE_SOURCES, Name, Part};
@@ -86,6 +86,8 @@ pub async fn query(ctx: Ctx<'_>, name: &Name, question: Question<'_>) -> Result<
         return Err(Error::usage(what)
             .hint(format!("ask in at least three characters: ragpod query {name} 'what is …?'")));
     }
+    // Open until this process becomes the other one.
+    std::mem::forget(gate::pass(ctx, name));
     require_running(ctx, name, Part::App).await?;
     // `--text=…`: a question that begins with a dash is still one for the engine.
     let mut args =
@@ -249,6 +251,7 @@ impl Summary {
 pub async fn ingest(ctx: Ctx<'_>, name: &Name, wish: &Wish<'_>) -> Result<(Summary, u8)> {
     let instance = manifests::load(ctx.env, name)?;
     let rounds = rounds(&instance, wish, |p| to_container(&instance, p))?;
+    let _through = gate::pass(ctx, name);
     require_running(ctx, name, Part::App).await?;
     let mut total = Summary::default();
     let mut code = 0;

@@ -219,7 +219,7 @@ pub(super) fn prune(podman: &Podman, state: &State, name: &Name) -> Result<()> {
 }
 
 /// A password of 32 letters and digits from the kernel's generator (190 bits).
-fn generate() -> Result<SecretString> {
+pub(super) fn generate() -> Result<SecretString> {
     const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut password = String::with_capacity(32);
     let mut buffer = [0u8; 64];

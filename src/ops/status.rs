@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ctx, manifests};
 use crate::error::{Kind, Result};
+use crate::host;
 use crate::install::{State as Remembered, UnitDir};
-use crate::model::{Name, Part};
+use crate::model::{Instance, Name, Part};
 use crate::systemd::{Systemd, UnitState};
 
 /// The state of an instance as a whole.
@@ -116,6 +117,8 @@ pub struct InstanceStatus {
     pub last_ingest: Option<String>,
     /// What is wrong with it, when its manifest or state cannot be read.
     pub problem: Option<String>,
+    /// What of its manifest has no effect on this host.
+    pub note: Option<String>,
 }
 
 /// A service of an instance.
@@ -193,6 +196,7 @@ pub async fn status(ctx: Ctx<'_>, names: &[Name]) -> Result<Vec<InstanceStatus>>
     let live: Vec<&UnitState> = units.iter().filter(wanted).collect();
     let services: Vec<&str> = live.iter().map(|u| u.name.as_str()).collect();
     let properties = bus.properties_of(&services).await?;
+    let limited = host::limits_memory(ctx.env.uid);
     let mut instances = Vec::new();
     for name in all {
         let parts = installed.get(&name);
@@ -232,14 +236,16 @@ pub async fn status(ctx: Ctx<'_>, names: &[Name]) -> Result<Vec<InstanceStatus>>
         };
         let pod = Part::Pod.service(&name);
         let pod_is_up = services.iter().any(|s| s.unit == pod && s.active_state == "active");
-        let (account, problem) = account(ctx, &name);
+        let (account, instance) = account(ctx, &name);
+        let note = instance.as_ref().ok().and_then(|instance| note(instance, limited));
         instances.push(InstanceStatus {
             state,
             health: state.health(),
             documents: account.as_ref().map(|a| a.documents),
             last_ingest: account.and_then(|a| a.last_ingest).map(|l| l.at),
             podman_pod: pod_is_up.then(|| Part::Pod.podman_name(&name)),
-            problem,
+            problem: instance.err(),
+            note,
             services,
             name: name.to_string(),
         });
@@ -247,29 +253,60 @@ pub async fn status(ctx: Ctx<'_>, names: &[Name]) -> Result<Vec<InstanceStatus>>
     Ok(instances)
 }
 
-/// What the engine counted last, and what is wrong with the instance's files if anything is.
-fn account(ctx: Ctx<'_>, name: &Name) -> (Option<Account>, Option<String>) {
+/// What a manifest asks for that a host without the memory controller cannot do.
+fn note(instance: &Instance, limited: bool) -> Option<String> {
+    let limits =
+        [("postgres.memory", instance.postgres.memory), ("engine.memory", instance.engine.memory)];
+    let set: Vec<&str> =
+        limits.into_iter().filter(|(_, limit)| limit.is_some()).map(|(key, _)| key).collect();
+    (!limited && !set.is_empty()).then(|| {
+        let has = if set.len() == 1 { "has" } else { "have" };
+        format!(
+            "{} {has} no effect: this host lets no user limit memory; see ragpod doctor",
+            set.join(" and ")
+        )
+    })
+}
+
+/// What the engine counted last, and the manifest or what is wrong with the instance's files.
+fn account(ctx: Ctx<'_>, name: &Name) -> (Option<Account>, Result<Instance, String>) {
     let remembered = match Remembered::load(&ctx.env.state(), name) {
         Ok(remembered) => remembered,
-        Err(e) => return (None, Some(e.to_string())),
+        Err(e) => return (None, Err(e.to_string())),
     };
     // An instance without a manifest is one that somebody took it from: its units go on.
-    let problem = match manifests::load(ctx.env, name) {
-        Err(e) if e.kind == Kind::NoInstance => Some("it has no manifest any more".to_owned()),
-        Err(e) => Some(e.to_string()),
-        Ok(_) => None,
-    };
+    let instance = manifests::load(ctx.env, name).map_err(|e| {
+        if e.kind == Kind::NoInstance {
+            "it has no manifest any more".to_owned()
+        } else {
+            e.to_string()
+        }
+    });
     // No volume yet, or nothing written yet: nothing is known, and that is no problem.
     let account = remembered
         .engine_mountpoint
         .and_then(|dir| fs::read(dir.join("status.json")).ok())
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    (account, problem)
+    (account, instance)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_without_effect_are_told() {
+        let of = |lines: &str, limited| {
+            let text = format!("[instance]\nname = \"a\"\n{lines}");
+            note(&crate::manifest::parse(&text, "a.toml", "/home/user".into()).unwrap(), limited)
+        };
+        let (one, two) = ("[engine]\nmemory = \"1G\"\n", "[postgres]\nmemory = \"1G\"\n");
+        assert_eq!(of("", false), None);
+        assert_eq!(of(one, true), None);
+        assert!(of(one, false).unwrap().starts_with("engine.memory has no effect: "));
+        let both = of(&format!("{one}{two}"), false).unwrap();
+        assert!(both.starts_with("postgres.memory and engine.memory have no effect: "), "{both}");
+    }
 
     #[test]
     fn states() {

@@ -58,8 +58,29 @@ impl Outcome {
     }
 }
 
+/// Fails unless everything of the host that the instance mounts is there and can be read.
+pub(super) fn check_mounts(instance: &Instance) -> Result<()> {
+    check_sources(instance)?;
+    let Some(path) = &instance.provider.ca_file else { return Ok(()) };
+    let refuse = |why: &str| {
+        Err(Error::new(Kind::Manifest, format!("{path} of {} {why}", instance.name))
+            .hint("correct `ca_file` under [provider] in the manifest"))
+    };
+    let pem = match std::fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) => return refuse(&format!("cannot be read: {e}")),
+    };
+    if pem.contains("PRIVATE KEY-----") {
+        return refuse("holds a private key, which the engine must not see");
+    }
+    if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        return refuse("holds no certificate in PEM form");
+    }
+    Ok(())
+}
+
 /// Fails unless every source is a folder that can be read.
-pub(super) fn check_sources(instance: &Instance) -> Result<()> {
+fn check_sources(instance: &Instance) -> Result<()> {
     for source in &instance.sources {
         let path = &source.path;
         let refuse = |why: String| {
@@ -82,7 +103,7 @@ pub(super) fn check_sources(instance: &Instance) -> Result<()> {
 
 /// Installs and starts an instance, waits until it is healthy, sets up its database.
 pub async fn up(ctx: Ctx<'_>, name: &Name, waiting: Waiting) -> Result<Outcome> {
-    check_sources(&manifests::load(ctx.env, name)?)?;
+    check_mounts(&manifests::load(ctx.env, name)?)?;
     let podman = Podman::new();
     let version = podman.supported()?;
     let bus = Systemd::connect(ctx.env).await?;
@@ -92,7 +113,7 @@ pub async fn up(ctx: Ctx<'_>, name: &Name, waiting: Waiting) -> Result<Outcome> 
     let instance = manifests::load(ctx.env, name).inspect_err(|_| {
         let _ = State::remove_if_bare(&state_dir, name);
     })?;
-    check_sources(&instance)?;
+    check_mounts(&instance)?;
     let mut state = State::load(&state_dir, name)?;
     let missing_images = images::missing(&podman, &instance)?;
     let missing_secrets = secrets::missing(&podman, &state, &instance)?;

@@ -8,6 +8,7 @@ mod images;
 mod inspect;
 pub mod quadlet;
 mod secrets;
+mod sessions;
 mod version;
 
 pub use containers::{Container, ExecOptions};

@@ -9,7 +9,7 @@
 //! | [`Words`] | `Environment Label Mount Secret PodmanArgs Exec Options` | split at blanks, quotes removed, C escapes resolved |
 //! | [`Bare`] | `DropCapability AddCapability Sysctl LogOpt`, `[Install]` | split, quotes removed, backslash literal |
 //! | [`Raw`] | `Image *Name Volume Network HealthCmd Tmpfs User …` | as it stands |
-//! | [`Line`] | `Description`, `Documentation` | as it stands, by systemd only |
+//! | [`Line`] | `Description` | as it stands, by systemd only |
 //!
 //! Each class is a type that only its encoder makes, and templates print values of these types
 //! through the filter of the class: a value that was not encoded, or was encoded for another class,

@@ -3,6 +3,9 @@
 use super::encode::{Refused, Words};
 use crate::model::{Egress, Instance, Part, ProviderKind, SecretKey, Text};
 
+/// Where the app container sees the provider's certificate authorities.
+pub(super) const CA_FILE: &str = "/etc/ragpod/ca.pem";
+
 /// Where Podman mounts a secret.
 fn secret_file(key: &SecretKey) -> String {
     format!("/run/secrets/{key}")
@@ -74,6 +77,9 @@ fn provider(instance: &Instance, vars: &mut Variables) -> Result<(), Refused> {
     }
     if let Some(key) = &provider.api_key {
         vars.set("provider.api_key", "API_KEY_FILE", &secret_file(key))?;
+    }
+    if provider.ca_file.is_some() {
+        vars.set("provider.ca_file", "API_CA_FILE", CA_FILE)?;
     }
     debug_assert!(provider.kind != ProviderKind::Offline || provider.api_key.is_none());
     Ok(())

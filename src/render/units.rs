@@ -1,14 +1,14 @@
 //! The templates and their values: one struct for each unit.
 
 use askama::Template;
+use camino::Utf8Path;
 
 use super::encode::{Line, Plain, Raw, Refused, Words};
+use super::environment::CA_FILE;
 use super::filters;
 use super::versions::{Key, Known};
 use super::{Target, environment};
-use crate::model::{
-    Bytes, FIRST_SOURCE, ImageRef, Instance, MORE_SOURCES, Part, SecretKey, Source,
-};
+use crate::model::{Bytes, ImageRef, Instance, Part, Relaxation, SecretKey};
 
 /// The label that everything of an instance has.
 const LABEL: &str = "io.ragpod.instance";
@@ -16,6 +16,8 @@ const LABEL: &str = "io.ragpod.instance";
 const POSTGRES_UID: u32 = 999;
 /// The user and group that the engine runs as: in the pod's mapping, the user's own.
 const ENGINE_UID: u32 = 1000;
+/// The user and group that the gateway runs as: Debian's `proxy`.
+const EGRESS_UID: u32 = 13;
 
 /// What every unit has.
 struct Common {
@@ -52,10 +54,19 @@ struct Volume {
     name: Plain,
 }
 
+/// What `hardening.container` prints, which every container's unit includes.
+struct Hardened {
+    user: Plain,
+    read_only: bool,
+    no_capabilities: bool,
+    no_new_privileges: bool,
+}
+
 #[derive(Template)]
 #[template(path = "postgres.container")]
 struct Postgres {
     unit: Common,
+    hardened: Hardened,
     container: Plain,
     image: Raw,
     local: bool,
@@ -69,11 +80,12 @@ struct Postgres {
 #[template(path = "app.container")]
 struct App {
     unit: Common,
+    hardened: Hardened,
     container: Plain,
     image: Raw,
     local: bool,
     gateway: bool,
-    sources: Vec<Words>,
+    mounts: Vec<Words>,
     secrets: Vec<Words>,
     environment: Vec<Words>,
     health: Raw,
@@ -84,6 +96,7 @@ struct App {
 #[template(path = "egress.container")]
 struct Egress {
     unit: Common,
+    hardened: Hardened,
     container: Plain,
     image: Raw,
     local: bool,
@@ -143,6 +156,22 @@ impl Unit<'_> {
         Plain::one("instance.name", &self.part.podman_name(&self.instance.name))
     }
 
+    /// The user that the container runs as.
+    fn uid(&self, own: u32) -> u32 {
+        let root = self.instance.hardening.relaxed(Relaxation::RootUser, self.part);
+        if root { 0 } else { own }
+    }
+
+    fn hardened(&self, own: u32) -> Result<Hardened, Refused> {
+        let holds = |rule| !self.instance.hardening.relaxed(rule, self.part);
+        Ok(Hardened {
+            user: Plain::one("hardening.root_user", &self.uid(own).to_string())?,
+            read_only: holds(Relaxation::WritableRoot),
+            no_capabilities: holds(Relaxation::KeepCapabilities),
+            no_new_privileges: holds(Relaxation::NewPrivileges),
+        })
+    }
+
     /// `Secret=`: a file under `/run/secrets` that only its reader can read.
     fn secret(&self, key: &SecretKey, uid: u32) -> Result<Words, Refused> {
         let version = self.target.secrets.of(key);
@@ -189,6 +218,7 @@ impl Unit<'_> {
         let probe = ["pg_isready", "-q", "-h", "127.0.0.1", "-d", database, "-U", user];
         Ok(Postgres {
             unit: self.common()?,
+            hardened: self.hardened(POSTGRES_UID)?,
             container: self.name()?,
             image: image(&postgres.image, "postgres.image")?,
             local: postgres.image.is_local(),
@@ -204,16 +234,21 @@ impl Unit<'_> {
         // -S and -E: neither site-packages nor the environment, so that the probe is cheap.
         let probe = ["python", "-S", "-E", "/app/hybridrag.py", "health"];
         let secrets = self.instance.secret_keys();
+        let reader = self.uid(ENGINE_UID);
+        let sources = self.instance.sources.iter().map(|s| mount("source.path", &s.path, &s.mount));
+        let ca_file = self.instance.provider.ca_file.iter();
+        let ca_file = ca_file.map(|file| mount("provider.ca_file", file, CA_FILE.into()));
         Ok(App {
             unit: self.common()?,
+            hardened: self.hardened(ENGINE_UID)?,
             container: self.name()?,
             image: image(&engine.image, "engine.image")?,
             local: engine.image.is_local(),
             gateway: self.instance.egress.has_gateway(),
-            sources: self.instance.sources.iter().map(mount).collect::<Result<_, _>>()?,
+            mounts: sources.chain(ca_file).collect::<Result<_, _>>()?,
             secrets: secrets
                 .iter()
-                .map(|key| self.secret(key, ENGINE_UID))
+                .map(|key| self.secret(key, reader))
                 .collect::<Result<_, _>>()?,
             environment: environment::app(self.instance)?,
             health: Raw::command("engine.image", &probe)?,
@@ -228,6 +263,7 @@ impl Unit<'_> {
         let probe = [&probe[..], &["/proc/net/tcp", "/proc/net/tcp6"]].concat();
         Ok(Egress {
             unit: self.common()?,
+            hardened: self.hardened(EGRESS_UID)?,
             container: self.name()?,
             image: image(&gateway, "egress.mode")?,
             local: gateway.is_local(),
@@ -245,9 +281,9 @@ fn memory(memory: Option<Bytes>, field: &str) -> Result<Option<Plain>, Refused> 
     memory.map(|bytes| Plain::one(field, &bytes.to_string())).transpose()
 }
 
-/// `Mount=`: a folder of the host, read-only. Not `Volume=`, which cannot say a path with a colon.
-fn mount(source: &Source) -> Result<Words, Refused> {
-    debug_assert!(source.mount == FIRST_SOURCE || source.mount.starts_with(MORE_SOURCES));
-    let (from, to) = (format!("source={}", source.path), format!("destination={}", source.mount));
-    Words::csv("source.path", &["type=bind", &from, &to, "ro=true"])
+/// `Mount=`: a folder or file of the host, read-only. Not `Volume=`, which cannot say a path with a
+/// colon.
+fn mount(field: &str, from: &Utf8Path, to: &Utf8Path) -> Result<Words, Refused> {
+    let (from, to) = (format!("source={from}"), format!("destination={to}"));
+    Words::csv(field, &["type=bind", &from, &to, "ro=true"])
 }

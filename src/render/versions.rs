@@ -76,7 +76,6 @@ pub(super) const KEYS: &[Row] = &[
     // systemd's own keys, which the generator passes on.
     ("Unit", "After", Bare, (0, 0)),
     ("Unit", "Description", Line, (0, 0)),
-    ("Unit", "Documentation", Line, (0, 0)),
     ("Unit", "PartOf", Bare, (0, 0)),
     ("Unit", "StartLimitBurst", Raw, (0, 0)),
     ("Unit", "StartLimitIntervalSec", Raw, (0, 0)),

@@ -164,3 +164,71 @@ fn help_fits_a_screen() {
         assert!(help.lines().count() <= 50, "{verb}: {}", help.lines().count());
     }
 }
+
+/// Each is refused as a whole: with its place, without its value, and nothing is made.
+#[test]
+fn env_files_that_are_refused() {
+    let home = Home::new();
+    let file = home.path().join("my.env");
+    let long = [b"LLM_MODEL=x\nPOSTGRES_PASSWORD=".as_slice(), &vec![b'x'; 1 << 20]].concat();
+    for (bytes, told) in [
+        (b"TOP_K=1\nTOP_K=HUNTER2\n".as_slice(), "my.env:2:1: TOP_K: it was set before, on line 1"),
+        (
+            b"POSTGRES_PASSWORD=\"HUNTER2\n",
+            "my.env:1:1: POSTGRES_PASSWORD: its quote is not closed",
+        ),
+        (b"POSTGRES_PASSWORD='HUNTER2\n", "its quote is not closed"),
+        (b"A=1\nPOSTGRES_PASSWORD=HUNTER2\xff\n", "my.env:2:26: it is no UTF-8 text"),
+        (b"POSTGRES_PASSWORD=HUNTER2\0\n", "has a control character"),
+        (&long, "my.env:2:1: POSTGRES_PASSWORD: its value is longer than 64 KiB"),
+        (b"HUNTER2\n", "there is no '='"),
+        (b"HUNTER2 x=1\n", "no variable's name"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let error = home.fails(&["create", "demo", "--env-file", file.to_str().unwrap()], 2);
+        assert!(error.contains(told), "no {told:?} in {error}");
+        assert!(!error.contains("HUNTER2"), "{error}");
+        assert!(!home.manifest("demo").exists());
+    }
+    home.fails(&["create", "demo", "--env-file", "/no/such/.env"], 1);
+    assert!(!home.manifest("demo").exists());
+
+    // Lines as Windows ends them are lines like others.
+    std::fs::write(&file, b"TOP_K=40\r\nPOSTGRES_DB=\"specstory\"\r\n").unwrap();
+    home.ok(&["create", "demo", "--env-file", file.to_str().unwrap()]);
+    let text = std::fs::read_to_string(home.manifest("demo")).unwrap();
+    assert!(
+        text.contains("TOP_K = \"40\"\n") && text.contains("database = \"specstory\"\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn secrets_that_are_refused() {
+    let home = Home::new();
+    home.ok(&["create", "demo"]);
+    let long = vec![b'x'; 1 << 20];
+    for (value, told) in [
+        (b"".as_slice(), "is empty"),
+        (b"\n", "is empty"),
+        (b"HUNTER2\nHUNTER2\n", "more than one line"),
+        (b"HUNTER2\0HUNTER2", "a NUL byte"),
+        (b"HUNTER2\xff", "not UTF-8"),
+        (&long, "longer than 64 KiB"),
+    ] {
+        for verb in ["set", "rotate"] {
+            let output = home
+                .ragpod(&["secret", verb, "demo", "postgres-password"])
+                .write_stdin(value)
+                .assert()
+                .code(2)
+                .get_output()
+                .clone();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert!(error.contains(told), "no {told:?} in {error}");
+            assert!(!error.contains("HUNTER2"), "{error}");
+        }
+    }
+    let error = home.fails(&["secret", "rotate", "demo", "api-key", "--generate"], 2);
+    assert!(error.contains("demo uses no secret api-key"), "{error}");
+}

@@ -122,12 +122,17 @@ pub fn sh(script: &str) -> Ran {
 
 /// Runs a shell script in the host as root; `None` where the tests run on the machine itself.
 pub fn root(text: &str) -> Option<Ran> {
+    root_with(text, &[], b"")
+}
+
+/// The same with arguments, `$1` and so on, and something on standard input.
+pub fn root_with(text: &str, args: &[&str], input: &[u8]) -> Option<Ran> {
     if is_local() {
         return None;
     }
     let mut command = script("run");
-    command.args(["--root", "--", "bash", "-euc", text]);
-    Some(finish(format!("(root) {text}"), command, b""))
+    command.args(["--root", "--", "bash", "-euc", text, "root"]).args(args);
+    Some(finish(format!("(root) {text}"), command, input))
 }
 
 /// Whether the tests run on this machine instead of in a host of their own.
@@ -159,11 +164,16 @@ pub struct Instance {
 impl Instance {
     /// Makes an instance whose source holds these files.
     pub fn create(name: &str, files: &[(&str, &str)]) -> Self {
+        Self::create_with(name, files, &[])
+    }
+
+    /// The same with further options of `create`.
+    pub fn create_with(name: &str, files: &[(&str, &str)], options: &[&str]) -> Self {
         let instance = Self { name: name.to_owned() };
         instance.remove();
         instance.write(files);
         let source = format!("{}:**/*.md", instance.folder());
-        ragpod(&["create", name, "--source", &source]).ok();
+        ragpod(&[&["create", name, "--source", &source], options].concat()).ok();
         instance
     }
 

@@ -19,6 +19,8 @@ const MANIFESTS: &[(&str, &str)] = &[
     ("ollama-open", include_str!("../../../tests/manifests/valid/ollama-open.toml")),
     ("limits", include_str!("../../../tests/manifests/valid/limits.toml")),
     ("sources", include_str!("../../../tests/manifests/valid/sources.toml")),
+    ("private-ca", include_str!("../../../tests/manifests/valid/private-ca.toml")),
+    ("relaxed", include_str!("../../../tests/manifests/valid/relaxed.toml")),
     ("nasty", include_str!("../../../tests/manifests/valid/nasty.toml")),
 ];
 

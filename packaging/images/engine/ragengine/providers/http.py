@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from ..errors import EngineError, one_line
+from .tunnel import transport
 
 _ATTEMPTS = 5
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -22,14 +24,14 @@ class ProviderError(EngineError):
 
 
 class JsonClient:
-    """Posts JSON to one provider. HTTPS_PROXY and NO_PROXY are honoured."""
+    """Posts JSON to one provider, through the proxy of HTTPS_PROXY where there is one."""
 
     def __init__(self, headers: dict[str, str], *, timeout: float, pause: float = 1.0) -> None:
         self._client = httpx.AsyncClient(
             headers=headers,
             timeout=httpx.Timeout(timeout, connect=10.0),
-            limits=httpx.Limits(max_connections=16),
-            trust_env=True,
+            transport=transport(max_connections=16),
+            trust_env=False,
         )
         self._pause = pause
 
@@ -87,18 +89,24 @@ def _unknown_host(error: BaseException) -> bool:
     return any(isinstance(cause, socket.gaierror) for cause in _causes(error))
 
 
+def _untrusted(error: BaseException) -> bool:
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error))
+
+
 def _may_pass(error: httpx.TransportError) -> bool:
     """Whether trying again can help: not with a name that does not exist or a
     gateway that forbids it."""
     if isinstance(error, httpx.ProxyError):
-        return not any(code in str(error) for code in ("403", "405", "407"))
-    return not _unknown_host(error) and not isinstance(error, httpx.UnsupportedProtocol)
+        return not str(error).startswith(("403", "405", "407"))
+    if isinstance(error, httpx.UnsupportedProtocol):
+        return False
+    return not _unknown_host(error) and not _untrusted(error)
 
 
 def _unreachable(error: httpx.TransportError, url: str) -> ProviderError:
     host = _host(url)
     if isinstance(error, httpx.ProxyError):
-        if "403" in str(error):
+        if str(error).startswith("403"):
             return ProviderError(
                 f"the gateway does not let the engine reach {host}",
                 "add it to [egress] allow in the manifest",
@@ -109,6 +117,11 @@ def _unreachable(error: httpx.TransportError, url: str) -> ProviderError:
         )
     if isinstance(error, httpx.TimeoutException):
         return ProviderError(f"{host} did not answer in time", "the provider is slow or its address wrong")
+    if _untrusted(error):
+        return ProviderError(
+            f"the certificate of {host} is not trusted: {one_line(error, 120)}",
+            "if an authority of your own signed it, name that one's file in provider.ca_file",
+        )
     if _unknown_host(error):
         return ProviderError(f"there is no host {host}", "correct base_url in the manifest")
     return ProviderError(

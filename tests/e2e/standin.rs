@@ -1,0 +1,75 @@
+//! A provider on a host of its own: `standin.py` in a network namespace of the test host.
+
+use std::sync::Mutex;
+
+use sha2::{Digest, Sha256};
+
+use crate::host::{Ran, root, root_with, run};
+
+const DIR: &str = "/run/ragpod-standin";
+/// Its address. Its names are `api.test` and `other.test`.
+pub const ADDRESS: &str = "10.99.0.2";
+/// The length of its vectors.
+const DIMENSION: &str = "64";
+
+/// Makes sure that it is there; `false` where the tests run on the machine itself.
+pub fn ready() -> bool {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock();
+    let program = include_bytes!("standin.py");
+    match root_with(include_str!("standin.sh"), &[DIR], program) {
+        None => {
+            eprintln!("not tried: there is no host to put a provider on");
+            false
+        }
+        Some(ran) => {
+            ran.ok();
+            true
+        }
+    }
+}
+
+/// What it was asked: `PORT HOST METHOD PATH HASH-OF-KEY`, a line each.
+pub fn requests() -> String {
+    root(&format!("cat {DIR}/requests")).unwrap().ok().out
+}
+
+/// How long each answer of its model takes from now on.
+pub fn delay(seconds: u32) {
+    root(&format!("echo {seconds} > {DIR}/delay")).unwrap().ok();
+}
+
+/// Puts the certificate of its authority where the user has it; gives the path.
+pub fn ca_file() -> String {
+    let copy =
+        format!("mkdir -p ~/ragpod-e2e; cp {DIR}/ca.pem ~/ragpod-e2e/; echo ~/ragpod-e2e/ca.pem");
+    run(&["bash", "-euc", &copy]).ok().out.trim().to_owned()
+}
+
+/// Options of `create` for a provider that speaks a protocol at an address.
+pub fn options(kind: &str, url: &str) -> Vec<String> {
+    let set = |key: &str, value: &str| ["--set".to_owned(), format!("provider.{key}={value}")];
+    let mut options = vec!["--provider".to_owned(), kind.to_owned()];
+    options.extend(set("base_url", url));
+    options.extend(set("llm_model", "chat"));
+    options.extend(set("embedding_model", "vectors"));
+    options.extend(set("embedding_dim", DIMENSION));
+    options
+}
+
+/// How it notes a key.
+pub fn proof(key: &[u8]) -> String {
+    Sha256::digest(key).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What it was asked since it had been asked this.
+pub fn since(before: &str) -> String {
+    requests().strip_prefix(before).unwrap_or_default().to_owned()
+}
+
+/// The addresses of a container on its networks.
+pub fn addresses(container: &str) -> Vec<String> {
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+    let ran: Ran = run(&["podman", "container", "inspect", container, "--format", format]).ok();
+    ran.out.split_whitespace().map(str::to_owned).collect()
+}
