@@ -168,8 +168,10 @@ while not os.path.exists("/run/sec-scan-stop"):
                     text = open(f"/proc/{pid}/{file}", "rb").read()
                 except OSError:
                     continue
-                if any(value in text for value in planted):
-                    found.add(f"{file} {text[:300]}")
+                # Named by its value: the text is cut, and may not show it.
+                for value in planted:
+                    if value in text:
+                        found.add(f"{value} {file} {text[:300]}")
     rounds += 1
     time.sleep(0.002)
 print(rounds, time.time() - begun)
