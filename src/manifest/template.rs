@@ -328,11 +328,16 @@ impl Writer<'_> {
         }
     }
 
+    /// Only what was asked for: nothing acts on it yet.
     fn schedule(&mut self) {
+        let keys = ["schedule.ingest", "schedule.backup", "schedule.idle_stop"];
+        if !keys.iter().any(|key| self.new.has(key)) {
+            return;
+        }
         self.section("schedule");
-        self.key("schedule.ingest", "", Some("ingest = \"hourly\"    # see man systemd.time"));
-        self.key("schedule.backup", "", Some("backup = \"daily\""));
-        self.key("schedule.idle_stop", "", Some("idle_stop = \"30min\""));
+        for key in keys {
+            self.key(key, "", None);
+        }
     }
 
     fn env(&mut self) {

@@ -58,6 +58,8 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
             .hint(format!("or replace it: ragpod create {name} --force …")))
     };
     taken()?;
+    // `rm` without --data leaves the data, and says so; so does this.
+    let earlier = !file.exists() && State::exists(&ctx.env.state(), name);
     let (new, Split { secrets: found, ignored, .. }) = describe(wish)?;
     let text = manifest::template(&new);
     // What we write is what we read: the template goes through the same door as an edited file.
@@ -84,6 +86,14 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     let target = file.canonicalize_utf8().unwrap_or_else(|_| file.clone());
     atomic_write(&target, text.as_bytes(), 0o600)?;
 
+    let mut notes: Vec<String> =
+        ignored.iter().map(|(var, why)| format!("{var} was left out: {why}")).collect();
+    if earlier {
+        let kept = State::dir(&ctx.env.state(), name).join("manifest.toml");
+        notes.push(format!(
+            "data of an earlier {name} is still here and will be used; its manifest was {kept}"
+        ));
+    }
     let mut next: Vec<String> =
         manifest::open_points(&instance).iter().map(|p| format!("in {file}: {p}")).collect();
     for key in instance.secret_keys() {
@@ -100,7 +110,7 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
         name: name.clone(),
         manifest: file,
         secrets: found.into_iter().map(|(key, _)| key).collect(),
-        notes: ignored.iter().map(|(var, why)| format!("{var} was left out: {why}")).collect(),
+        notes,
         next,
     })
 }

@@ -12,7 +12,8 @@ use super::lifecycle;
 use super::{Ctx, Waiting, engine, images, manifests, secrets, target, units_lock};
 use crate::error::{Error, Kind, Result};
 use crate::install::{State, UnitDir, plan};
-use crate::model::{ImageRef, Instance, Name, Part};
+use crate::manifest;
+use crate::model::{ImageRef, Instance, Name, Part, Schedule};
 use crate::podman::Podman;
 use crate::podman::quadlet::Generator;
 use crate::render::{self, UnitSet};
@@ -114,6 +115,12 @@ pub async fn up(ctx: Ctx<'_>, name: &Name, waiting: Waiting) -> Result<Outcome> 
         let _ = State::remove_if_bare(&state_dir, name);
     })?;
     check_mounts(&instance)?;
+    for point in manifest::open_points(&instance) {
+        ctx.progress.warn(&point);
+    }
+    if instance.schedule != Schedule::default() {
+        ctx.progress.warn("[schedule] is checked, but this version of ragpod does not act on it");
+    }
     let mut state = State::load(&state_dir, name)?;
     let missing_images = images::missing(&podman, &instance)?;
     let missing_secrets = secrets::missing(&podman, &state, &instance)?;

@@ -70,7 +70,9 @@ fn rm_without_data_keeps_it_for_the_next_of_that_name() {
     one.ragpod("rm", &[]).ok().tells("its data and secrets stay");
     one.ragpod("status", &[]).code(4);
     let source = format!("{}:**/*.md", one.folder());
-    ragpod(&["create", "e2e-again", "--source", &source]).ok();
+    ragpod(&["create", "e2e-again", "--source", &source])
+        .ok()
+        .tells("data of an earlier e2e-again");
     one.up();
     assert!(one.ask("Where does the ferry start?").to_string().contains("eastern pier"));
 }
