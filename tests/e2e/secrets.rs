@@ -289,14 +289,19 @@ fn every_command() -> Vec<Ran> {
     assert_eq!(all.last().unwrap().out, "");
     all.push(sh("systemctl --user cat 'hybridrag-sec-scan*'; systemctl --user show 'hybridrag-sec-scan*'").ok());
     all.push(
-        sh("podman container inspect $(podman ps --all --quiet)
-            podman pod inspect $(podman pod ps --quiet)
-            podman volume inspect $(podman volume ls --quiet)
-            podman network inspect $(podman network ls --quiet)
-            podman image inspect $(podman image ls --quiet)
-            podman secret inspect $(podman secret ls --quiet)
+        // One by one: other tests' things come and go meanwhile.
+        sh("look() { while read -r id; do podman \"$1\" inspect \"$id\" || true; done; }
+            podman ps --all --quiet | look container
+            podman pod ps --quiet | look pod
+            podman volume ls --quiet | look volume
+            podman network ls --quiet | look network
+            podman image ls --quiet | look image
+            podman secret ls --quiet | look secret
             podman ps --all --format json; podman events --stream=false --since 10m")
-        .ok(),
+        .ok()
+        .says("\"Name\": \"hybridrag-sec-scan-app\"")
+        .says("\"Name\": \"hybridrag-sec-scan.api-key")
+        .says("\"Name\": \"hybridrag-sec-scan-postgres\""),
     );
     all.push(root("journalctl --no-pager --output json --all --since -15min").unwrap().ok());
     all.push(one.ragpod("down", &[]).ok());
