@@ -230,12 +230,6 @@ impl Systemd {
         }
         Ok(())
     }
-
-    /// Whether the other end is gone.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.connection.is_closed()
-    }
 }
 
 fn socket(env: &Env) -> String {
