@@ -1,0 +1,1 @@
+engine.profile="a\u00e4"
