@@ -39,9 +39,12 @@ def main(argv: list[str]) -> int:
         from ragengine.server import serve
 
         return serve()
-    from ragengine.client import run
+    if argv[:1] == ["--in-process"]:
+        from ragengine.alone import run
+    else:
+        from ragengine.client import run
 
-    return run(argv, SOCKET)
+    return run(argv[1:] if argv[:1] == ["--in-process"] else argv, SOCKET)
 
 
 if __name__ == "__main__":

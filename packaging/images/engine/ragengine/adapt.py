@@ -30,6 +30,9 @@ def apply(connection_settings: Callable[[], dict[str, Any]], *, offline: bool) -
     # A document's name is its whole path: LightRAG keeps the last part alone,
     # and drops the second file of that name.
     _replace(lightrag.utils_pipeline, "canonicalize_parser_hinted_basename", str)
+    # A new version of a file is taken in beside the old one, which goes when
+    # the new one is in. Their ids tell them apart.
+    _replace(lightrag.pipeline, "resolve_existing_doc_source", _no_other_version)
     # Two files with the same text are two documents, each with its own path to
     # cite: no hash, no refusal.
     _replace(lightrag.pipeline, "compute_text_content_hash", lambda _text: "")
@@ -55,6 +58,12 @@ def apply(connection_settings: Callable[[], dict[str, Any]], *, offline: bool) -
 
     if offline:
         _replace(lightrag.operate, "_handle_entity_relation_summary", _first_descriptions)
+
+
+async def _no_other_version(_doc_status: Any, _file_path: Any) -> Any:
+    from lightrag.base import SourceAbsent
+
+    return SourceAbsent()
 
 
 async def _ensure_pool(self: Any) -> None:

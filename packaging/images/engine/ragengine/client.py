@@ -2,80 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn
 
-FAILED, WRONG_USE, NOT_READY, INTERRUPTED = 1, 2, 4, 130
-MODES = ("local", "global", "hybrid", "naive", "mix")
-Message = dict[str, Any]
+from . import printing
+from .words import FAILED, INTERRUPTED, NOT_READY, WRONG_USE, ClientError, make_parser
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
-class ClientError(Exception):
-    """What to say, and the exit code."""
-
-    def __init__(self, message: str, code: int, hint: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.hint = hint
-
-
-class _Parser(argparse.ArgumentParser):
-    """Errors in one line, like every other of ours."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ClientError(message, WRONG_USE, f"see {self.prog} --help")
-
-
-def _parser() -> _Parser:
-    parser = _Parser(prog="hybridrag.py", description="Ask and fill this instance.", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-
-    backend = commands.add_parser("backend", help="set up the database, or look at it")
-    backend.add_argument("action", choices=("init", "status", "reset"))
-    backend.add_argument("--backend", default="postgres", choices=("postgres",))
-    backend.add_argument("--yes", action="store_true", help="really drop the index (reset)")
-    backend.add_argument("--json", action="store_true")
-
-    ingest = commands.add_parser("ingest", help="bring the index to what lies on disk")
-    ingest.add_argument("--path", action="append", metavar="DIR", help="default: /data/projects")
-    ingest.add_argument(
-        "--pattern",
-        action="append",
-        metavar="GLOB",
-        help="below the path; ** is any number of folders, dot folders too; can be repeated",
-    )
-    ingest.add_argument("--recursive", action=argparse.BooleanOptionalAction, default=True)
-    ingest.add_argument("--backend", default="postgres", choices=("postgres",))
-    ingest.add_argument("--prune", action="store_true", help="remove documents whose file is gone")
-    ingest.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    ingest.add_argument("--json", action="store_true", help="one JSON object per line")
-    ingest.add_argument("--quiet", action="store_true", help="only the summary and failures")
-
-    query = commands.add_parser("query", help="ask one question")
-    query.add_argument("--text", required=True)
-    query.add_argument("--mode", default="hybrid", choices=MODES)
-    query.add_argument("--backend", default="postgres", choices=("postgres",))
-    query.add_argument("--sources", action="store_true", help="list the files below the answer")
-    query.add_argument("--top-k", type=int, default=0, metavar="N")
-    query.add_argument("--context-only", action="store_true", help="the passages, no answer")
-    query.add_argument("--json", action="store_true")
-
-    interactive = commands.add_parser("interactive", help="ask many")
-    interactive.add_argument("--mode", default="hybrid", choices=MODES)
-    interactive.add_argument("--sources", action="store_true")
-
-    status = commands.add_parser("status", help="what is in the index")
-    status.add_argument("--json", action="store_true")
-    commands.add_parser("health", help="exit 0 when the engine and its database work")
-    commands.add_parser("serve", help="be the engine (the container's main process)")
-    return parser
+    Message = dict[str, Any]
 
 
 class Connection:
@@ -85,18 +28,18 @@ class Connection:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.connect(path)
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
             raise ClientError(
                 f"the engine is not running ({path}: {error.strerror})",
                 NOT_READY,
                 "start the instance, or look into its log",
             ) from None
-        self._socket.sendall(json.dumps(request).encode() + b"\n")
 
-    def cancel(self) -> None:
+    def cancel(self, *, now: bool = False) -> None:
         """Ask the engine to stop what it does for us."""
         with contextlib.suppress(OSError):
-            self._socket.sendall(b'{"cancel": true}\n')
+            self._socket.sendall(b'{"cancel": true, "now": true}\n' if now else b'{"cancel": true}\n')
 
     def messages(self) -> Iterator[Message]:
         """Everything the engine says, until it has said the exit code."""
@@ -121,16 +64,22 @@ class Connection:
         self._socket.close()
 
 
-def _result(path: str, request: Message) -> Any:
-    """The one result of a request."""
+def _result(
+    path: str, request: Message, say: Callable[[str], None] | None = None, *, stop_with_input: bool = False
+) -> Any:
+    """The one result of a request; `say` gets a text that comes before it."""
     connection = Connection(path, request)
+    if stop_with_input:
+        _watch_input(connection)
     result = None
     try:
         for message in connection.messages():
             if "error" in message:
                 raise _engine_error(message)
+            if say and "text" in message:
+                say(message["text"])
             result = message.get("result", result)
-            if message.get("exit"):
+            if message.get("exit") and result is None:
                 raise ClientError("interrupted", message["exit"])
     finally:
         connection.close()
@@ -140,10 +89,6 @@ def _result(path: str, request: Message) -> Any:
 def _engine_error(message: Message) -> ClientError:
     error = message["error"]
     return ClientError(error["message"], message["exit"], error.get("hint", ""))
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
 
 
 # -- commands ------------------------------------------------------------------
@@ -161,13 +106,13 @@ def _backend(options: argparse.Namespace, path: str) -> int:
             )
         result = _result(path, {"command": "backend-reset"})
         if options.json:
-            _print_json(result)
+            printing.document(result)
         else:
             print("The index is empty. Run ingest to fill it.")
         return 0
     result = _result(path, {"command": "backend-init"})
     if options.json:
-        _print_json(result)
+        printing.document(result)
     else:
         print(
             f"PostgreSQL is set up for instance {result['instance']}: {result['embedding_model']},"
@@ -186,11 +131,24 @@ def _ingest(options: argparse.Namespace, path: str) -> int:
             "recursive": options.recursive,
             "prune": options.prune,
             "dry_run": options.dry_run,
+            "reindex": options.reindex,
         },
     )
+    asked = 0
+
+    def stop(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        connection.cancel(now=asked > 1)
+        if asked > 1:
+            # Whatever the engine waits for, we do not.
+            raise KeyboardInterrupt
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: connection.cancel())
-    show = _print_json if options.json else _human(options.quiet, options.dry_run)
+        signal.signal(number, stop)
+    if options.stop_with_input:
+        _watch_input(connection)
+    show = printing.document if options.json else printing.events(options.quiet, options.dry_run)
     for message in connection.messages():
         if "error" in message:
             raise _engine_error(message)
@@ -202,44 +160,27 @@ def _ingest(options: argparse.Namespace, path: str) -> int:
     return FAILED
 
 
-def _human(quiet: bool, dry_run: bool) -> Callable[[Message], None]:
-    def show(event: Message) -> None:
-        kind = event["event"]
-        if kind == "plan" and not quiet:
-            print(
-                f"{event['files']} files: {event['new']} new, {event['changed']} changed,"
-                f" {event['unchanged']} unchanged, {event['missing']} gone from disk"
-            )
-        elif kind == "file":
-            if quiet and event["status"] != "failed":
+def _watch_input(connection: Connection) -> None:
+    """Whoever started us and goes away takes our standard input along."""
+    # `threading` costs a question more than everything else that is done for it.
+    import _thread
+
+    def watch() -> None:
+        lines, told = 0, False
+        while lines < 2:
+            try:
+                data = os.read(0, 64)
+            except OSError:
+                data = b""
+            # Two lines may come at once.
+            lines += data.count(b"\n")
+            if not told or lines > 1:
+                connection.cancel(now=lines > 1)
+            told = True
+            if not data:
                 return
-            reason = f": {event['reason']}" if event["reason"] else ""
-            counter = "" if event["status"] == "skipped" else f"[{event['done']}/{event['total']}] "
-            print(f"{counter}{event['status']} {event['path']}{reason}")
-        elif kind == "summary":
-            _summary(event, dry_run)
 
-    return show
-
-
-def _summary(event: Message, dry_run: bool) -> None:
-    if dry_run:
-        print("Nothing was done (--dry-run).")
-        return
-    print(
-        f"{event['new']} new, {event['changed']} changed, {event['unchanged']} unchanged,"
-        f" {event['deleted']} deleted, {event['skipped']} skipped, {len(event['failed'])} failed"
-        f" in {event['seconds']} s"
-    )
-    if event["missing"]:
-        print(f"{event['missing']} documents have no file any more; --prune removes them.")
-    documents = event["documents"]
-    print(
-        f"In the database: {documents['processed']} processed, {documents['failed']} failed,"
-        f" {documents['pending']} pending."
-    )
-    if event.get("interrupted"):
-        print("Interrupted; done documents stay, the next ingest goes on from here.")
+    _thread.start_new_thread(watch, ())
 
 
 def _query(options: argparse.Namespace, path: str) -> int:
@@ -250,61 +191,76 @@ def _query(options: argparse.Namespace, path: str) -> int:
         "top_k": options.top_k,
         "context_only": options.context_only,
     }
-    result = _result(path, request)
+    if options.stream and not options.json:
+        _stream(path, request, options.sources, stop_with_input=options.stop_with_input)
+        return 0
+    result = _result(path, request, stop_with_input=options.stop_with_input)
     if options.json:
-        _print_json({key: result[key] for key in ("instance", "mode", "answer", "sources")})
+        printing.document({key: result[key] for key in ("instance", "mode", "answer", "sources")})
     else:
-        _print_answer(result, options.sources)
+        printing.answer(result, options.sources)
     return 0
 
 
-def _print_answer(result: Message, sources: bool) -> None:
-    print(result["answer"])
-    if sources:
-        print("\nSources:" if result["sources"] else "\nSources: none")
-        for source in result["sources"]:
-            first = " ".join(source["passage"].split())
-            print(f"  {source['score']:.2f}  {source['path']}")
-            print(f"        {first if len(first) <= 160 else first[:159] + '…'}")
-    sys.stdout.flush()
+def _stream(path: str, request: Message, sources: bool, *, stop_with_input: bool = False) -> None:
+    """An answer as it is made."""
+    said = False
+
+    def say(text: str) -> None:
+        nonlocal said
+        said = True
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    try:
+        result = _result(path, request | {"stream": True}, say, stop_with_input=stop_with_input)
+    except BaseException:
+        if said:
+            print(flush=True)
+        raise
+    if said:
+        # What is written cannot be tidied any more.
+        result = result | {"answer": ""}
+    printing.answer(result, sources)
 
 
 def _status(options: argparse.Namespace, path: str) -> int:
     result = _result(path, {"command": "status"})
     if options.json:
-        _print_json(result)
+        printing.document(result)
         return 0
-    documents = result["documents"]
-    print(f"Instance   {result['instance']} ({'ready' if result['ready'] else 'not ready'})")
-    if result.get("problem"):
-        print(f"Problem    {result['problem']}")
-    print(f"Provider   {result['provider']}, {result['llm_model']}")
-    print(f"Embedding  {result['embedding_model']}, {result['embedding_dim']} dimensions")
-    print(
-        f"Documents  {documents['processed']} processed, {documents['failed']} failed,"
-        f" {documents['pending']} pending"
-    )
-    print(
-        f"Index      {result['chunks']} passages, {result['entities']} entities,"
-        f" {result['relations']} relations"
-    )
-    last = result["last_ingest"]
-    if last:
-        print(
-            f"Last run   {last['at']}, {last['seconds']} s: {last['new']} new,"
-            f" {last['changed']} changed, {last['failed']} failed"
-        )
-    else:
-        print("Last run   never")
-    print(f"Memory     {result['memory_bytes'] // (1 << 20)} MiB")
+    printing.status(result)
     return 0
+
+
+def _reindex(options: argparse.Namespace, path: str) -> int:
+    request = {"command": f"reindex-{options.action}", "drop_missing": options.drop_missing}
+    result = _result(path, request)
+    if options.json:
+        printing.document(result)
+    elif options.action == "begin":
+        print("A new index is begun; fill it with `ingest --reindex`, then `reindex finish`.")
+    elif options.action == "finish":
+        print(f"The new index is in use: {result['documents']['processed']} documents.")
+    else:
+        print("The new index is removed." if result["abandoned"] else "There was none.")
+    return 0
+
+
+def _provider(options: argparse.Namespace, path: str) -> int:
+    result = _result(path, {"command": "provider-test"})
+    if options.json:
+        printing.document(result)
+    else:
+        printing.checks(result)
+    return FAILED if any(check["status"] == "fail" for check in result["checks"]) else 0
 
 
 def _interactive(options: argparse.Namespace, path: str) -> int:
     from ragengine.interactive import Prompt
 
     def ask(text: str, mode: str, sources: bool) -> None:
-        _print_answer(_result(path, {"command": "query", "text": text, "mode": mode}), sources)
+        _stream(path, {"command": "query", "text": text, "mode": mode}, sources)
 
     return Prompt(ask, options.mode, options.sources).run()
 
@@ -315,6 +271,8 @@ _COMMANDS = {
     "query": _query,
     "interactive": _interactive,
     "status": _status,
+    "reindex": _reindex,
+    "provider": _provider,
 }
 
 
@@ -334,7 +292,7 @@ def run(argv: list[str], path: str) -> int:
 
 def _dispatch(argv: list[str], path: str) -> int:
     try:
-        options = _parser().parse_args(argv)
+        options = make_parser().parse_args(argv)
         if not options.command:
             raise ClientError("no command", WRONG_USE, f"one of {', '.join(_COMMANDS)}, health, serve")
         return _COMMANDS[options.command](options, path)

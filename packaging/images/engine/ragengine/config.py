@@ -66,6 +66,8 @@ class Settings:
     api_key_file: Path
     batch_size: int
     max_file_bytes: int
+    #: The folders that may be ingested from; `/*` stands for each folder there.
+    sources: tuple[str, ...]
     state_dir: Path
     socket: Path
     model_dir: Path
@@ -149,6 +151,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         api_key_file=Path(_text(env, "API_KEY_FILE", "/run/secrets/api-key")),
         batch_size=_number(env, "BATCH_SIZE", 10, least=1, most=1000),
         max_file_bytes=_number(env, "MAX_FILE_BYTES", 10 * 1024 * 1024, least=1),
+        sources=tuple(_text(env, "HYBRIDRAG_SOURCES", "/data/projects:/data/sources/*").split(":")),
         state_dir=Path(_text(env, "HYBRIDRAG_STATE", "/var/lib/hybridrag")),
         socket=Path(_text(env, "HYBRIDRAG_SOCKET", "/run/hybridrag/engine.sock")),
         model_dir=Path(_text(env, "HYBRIDRAG_MODEL", f"/opt/models/{OFFLINE_MODEL}")),

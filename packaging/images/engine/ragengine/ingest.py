@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from . import plan as planning
 from . import scan
-from .errors import FAILED, INTERRUPTED, WRONG_USE, EngineError, one_line
+from .errors import FAILED, INTERRUPTED, EngineError, one_line
+from .feed import Document, Feed, Row, State
 from .log import log
+from .plan import Plan, Request
 from .store import Store
 
 Emit = Callable[[dict[str, Any]], Awaitable[None]]
-# How long a stop waits for the documents that are being worked on.
-_GRACE = 5.0
+
+
+# A batch is no larger than this, whatever `batch_size` says: its texts are in
+# memory all at once, several times.
+_BATCH_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a user asked for."""
+class _Open:
+    """A document of the batch that is not done."""
 
-    paths: Sequence[str]
-    patterns: Sequence[str]
-    recursive: bool = True
-    prune: bool = False
-    dry_run: bool = False
-
-
-@dataclass
-class _Plan:
-    new: list[scan.Found] = field(default_factory=list)
-    changed: list[scan.Found] = field(default_factory=list)
-    unchanged: int = 0
-    missing: list[str] = field(default_factory=list)
-    skipped: list[scan.Skipped] = field(default_factory=list)
-    #: Same text, other time of change: only the note of it is renewed.
-    touched: list[tuple[scan.Found, str]] = field(default_factory=list)
-
-
-def document_id(path: str) -> str:
-    """A document is its path, whatever is in it."""
-    return "doc-" + hashlib.md5(path.encode(), usedforsecurity=False).hexdigest()
+    file: scan.Found
+    document: Document
+    changed: bool
 
 
 class Ingest:
@@ -57,12 +44,22 @@ class Ingest:
         self._request = request
         self._emit = emit
         self._progress = progress
-        self._stopping = asyncio.Event()
+        self._feed = Feed(store, self._stage, self._taken_in)
+        self._stopping = False
+        self._aborted = False
+        #: Whether a stop came before something was done: one that comes at the
+        #: very end interrupts nothing.
+        self._left = False
         self._task: asyncio.Task[int] | None = None
         self._done = 0
         self._total = 0
         self._failed: list[dict[str, str]] = []
         self._counts = {"new": 0, "changed": 0, "deleted": 0, "skipped": 0}
+        #: The batch's documents that are not done, by id.
+        self._open: dict[str, _Open] = {}
+        #: Those that are, by id, with their paths.
+        self._in: dict[str, str] = {}
+        self._tokens = 0
 
     def start(self) -> asyncio.Task[int]:
         """Begin; the task outlives the client that asked for it."""
@@ -79,247 +76,204 @@ class Ingest:
             self._task.add_done_callback(lambda _task: act())
 
     def stop(self) -> None:
-        """Finish what is being worked on, begin nothing more."""
-        self._stopping.set()
+        """Finish the documents that are being worked on, begin nothing more."""
+        self._stopping = True
+        self._feed.stop()
 
     async def abort(self) -> None:
         """Stop within a second: documents under way end as failed and are
         taken up by the next ingest."""
-        self._stopping.set()
-        await self._cancel_pipeline()
+        self._stopping = self._aborted = True
+        await self._feed.abort()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=1.0)
+
+    def _stops(self) -> bool:
+        """Before something that is to be done: whether it is left undone."""
+        self._left = self._left or self._stopping
+        return self._stopping
 
     async def run(self) -> int:
         """Do it; the exit code."""
         started = time.monotonic()
         request = self._request
-        for path in request.paths:
-            if scan.gone(path):
-                raise EngineError(
-                    f"no such file or folder: {path}",
-                    "sources are mounted below /data/projects",
-                    WRONG_USE,
-                )
-        try:
-            for pattern in request.patterns:
-                scan.compile_pattern(pattern)
-        except ValueError as error:
-            raise EngineError(str(error), "see --help for what a pattern can hold", WRONG_USE) from None
-        plan = await self._make_plan()
-        work = [(file, False) for file in plan.new] + [(file, True) for file in plan.changed]
-        work.sort(key=lambda entry: entry[0].path)
+        request.check(self._store.settings.sources)
+        plan = await planning.make(self._store, request)
+        work = plan.work()
         self._total = len(work) + (len(plan.missing) if request.prune else 0)
-        await self._emit(
-            {
-                "event": "plan",
-                "files": len(work) + plan.unchanged,
-                "new": len(plan.new),
-                "changed": len(plan.changed),
-                "unchanged": plan.unchanged,
-                "missing": len(plan.missing),
-                "bytes": sum(file.size for file, _ in work),
-            }
-        )
+        await self._emit(plan.event())
         for entry in plan.skipped:
             await self._skip(entry.path, entry.reason)
-        if not request.dry_run:
+        if request.dry_run:
+            await self._foretell(work)
+        else:
             await self._work(plan, work)
         summary = await self._summary(plan, time.monotonic() - started)
         await self._emit(summary)
-        if self._stopping.is_set():
+        if self._left:
             return INTERRUPTED
         return FAILED if self._failed else 0
 
-    # -- planning ------------------------------------------------------------
-
-    async def _make_plan(self) -> _Plan:
-        request = self._request
-        found = await asyncio.to_thread(
-            scan.scan,
-            request.paths,
-            request.patterns,
-            recursive=request.recursive,
-            max_bytes=self._store.settings.max_file_bytes,
-        )
-        rows = await self._store.fetch(
-            "SELECT f.path, f.size, f.mtime_ns, f.sha256, s.status FROM ragpod_files f"
-            " LEFT JOIN lightrag_doc_status s ON s.id = f.doc_id AND s.workspace = $1",
-            self._store.workspace,
-        )
-        known = {row["path"]: row for row in rows}
-        return await asyncio.to_thread(self._compare, found, known)
-
-    def _compare(self, found: scan.Scan, known: dict[str, dict[str, Any]]) -> _Plan:
-        plan = _Plan(skipped=found.skipped)
-        for file in found.files:
-            row = known.get(file.path)
-            if row is None:
-                plan.new.append(file)
-            elif row["status"] != "processed":
-                plan.changed.append(file)
-            elif (row["size"], row["mtime_ns"]) == (file.size, file.mtime_ns):
-                plan.unchanged += 1
-            else:
-                try:
-                    digest = scan.sha256(file.path)
-                except scan.Unreadable as error:
-                    plan.skipped.append(scan.Skipped(file.path, str(error)))
-                    continue
-                if digest == row["sha256"]:
-                    plan.unchanged += 1
-                    plan.touched.append((file, digest))
-                else:
-                    plan.changed.append(file)
-        plan.missing = sorted(
-            path for path in known if scan.below(path, self._request.paths) and scan.gone(path)
-        )
-        return plan
+    async def _foretell(self, work: list[tuple[scan.Found, bool]]) -> None:
+        """Say what would be taken in, and about how many tokens of text that is."""
+        count = self._store.provider.count_tokens
+        for file, changed in work:
+            if self._stops():
+                return
+            try:
+                text, _ = await asyncio.to_thread(
+                    scan.read_text, file.path, self._store.settings.max_file_bytes
+                )
+            except scan.Unreadable as error:
+                self._done += 1
+                await self._skip(file.path, str(error))
+                continue
+            tokens = sum(await asyncio.to_thread(count, [text]))
+            self._tokens += tokens
+            self._counts["changed" if changed else "new"] += 1
+            await self._file(
+                file.path, "changed" if changed else "new", **{"bytes": file.size, "tokens": tokens}
+            )
 
     # -- doing ---------------------------------------------------------------
 
-    async def _work(self, plan: _Plan, work: list[tuple[scan.Found, bool]]) -> None:
-        await self._drop_leftovers()
-        for file, digest in plan.touched:
-            await self._remember(file, digest)
+    async def _work(self, plan: Plan, work: list[tuple[scan.Found, bool]]) -> None:
+        await self._clear(plan, {file.path for file, _ in work})
+        for file in plan.touched:
+            await self._store.records.touch_file(file)
         if self._request.prune:
             for path in plan.missing:
-                if self._stopping.is_set():
+                if self._stops():
                     return
                 await self._prune(path)
-        size = self._store.settings.batch_size
-        for start in range(0, len(work), size):
-            if self._stopping.is_set():
+        for batch in batches(work, self._store.settings.batch_size):
+            if self._stops():
                 return
-            await self._batch(work[start : start + size])
+            await self._batch(batch)
             await self._progress()
 
-    async def _drop_leftovers(self) -> None:
-        """Documents that an earlier run left half-way or failed. Nothing of
-        them counts as done, and LightRAG would take them up again with the
-        text they had then."""
-        rows = await self._store.fetch(
-            "SELECT id FROM lightrag_doc_status WHERE workspace = $1 AND status <> 'processed'",
-            self._store.workspace,
-        )
-        for row in rows:
-            await self._delete_document(row["id"])
+    async def _clear(self, plan: Plan, work: set[str]) -> None:
+        """Remove what earlier runs left behind. What failed elsewhere than
+        where this run looks stays, and counts as failed."""
+        for left in await self._feed.leftovers():
+            if left.status == "processed":
+                # An old version; of a file that is to be taken in it is asked until then.
+                wanted = left.path in work
+            elif left.status == "failed":
+                # With --prune, what no pattern takes any more is as good as gone.
+                pruned = self._request.prune and scan.below(left.path, self._request.paths)
+                wanted = not pruned and left.path not in plan.seen and not scan.gone(left.path)
+            else:
+                # Nothing of it is done, and LightRAG would take it up again
+                # with the text that it had then.
+                wanted = False
+            if not wanted and not await self._remove(left) and left.path not in work:
+                await self._fail(left.path, "what is left of it in the index cannot be removed")
 
-    async def _delete_document(self, doc_id: str, *, forget_answers: bool = False) -> None:
-        result = await self._store.rag.adelete_by_doc_id(doc_id, delete_llm_cache=forget_answers)
-        if result.status not in ("success", "not_found"):
-            raise EngineError(f"removing {doc_id} failed: {one_line(result.message)}")
+    async def _remove(self, row: Row) -> bool:
+        """Whether it could be. One that cannot keeps nothing else from being done."""
+        try:
+            await self._feed.delete(row.id, forget_answers=row.status == "processed")
+        except EngineError as error:
+            log.warning("%s: %s", row.path, error.message)
+            return False
+        return True
 
     async def _prune(self, path: str) -> None:
-        try:
-            await self._delete_document(document_id(path), forget_answers=True)
-            await self._store.execute("DELETE FROM ragpod_files WHERE path = $1", path)
-        except EngineError as error:
-            await self._fail(path, error.message)
-            return
+        for row in await self._feed.versions([path]):
+            if not await self._remove(row):
+                await self._fail(path, "it cannot be removed from the index")
+                return
+        await self._store.records.forget_file(path)
         self._counts["deleted"] += 1
         await self._file(path, "deleted")
 
     async def _batch(self, files: list[tuple[scan.Found, bool]]) -> None:
-        texts: list[str] = []
-        taken: list[tuple[scan.Found, str, bool]] = []
-        # Also of a file that is new to our notes: an engine that was killed
-        # may have ended a document and not got to noting it.
-        stored = await self._states([file.path for file, _ in files])
+        self._open, self._in = {}, {}
         for file, changed in files:
             try:
                 text, digest = await asyncio.to_thread(
                     scan.read_text, file.path, self._store.settings.max_file_bytes
                 )
-                if file.path in stored:
-                    await self._delete_document(document_id(file.path), forget_answers=True)
             except scan.Unreadable as error:
                 self._done += 1
                 await self._skip(file.path, str(error))
                 continue
-            except EngineError as error:
-                await self._fail(file.path, error.message)
-                continue
-            texts.append(text)
-            taken.append((file, digest, changed))
-        if not taken:
-            return
-        problem = await self._insert(texts, [file.path for file, _, _ in taken])
-        states = await self._states([file.path for file, _, _ in taken])
-        for file, digest, changed in taken:
-            status, reason = states.get(file.path, (None, None))
-            if status == "processed":
-                self._counts["changed" if changed else "new"] += 1
-                await self._remember(file, digest)
-                await self._file(file.path, "done")
-            elif self._stopping.is_set() and status != "failed":
-                continue
+            document = Document(file.path, digest, text)
+            self._open[document.id] = _Open(file, document, changed)
+        await self._already_there()
+        if self._open:
+            problem = await self._feed.insert([entry.document for entry in self._open.values()])
+            await self._ended(problem)
+        if not self._aborted:
+            await self._replace()
+
+    async def _already_there(self) -> None:
+        """An engine that was killed may have ended a document and not got to
+        noting it. What is there and not done has to make room."""
+        for doc_id, state in (await self._feed.states(list(self._open))).items():
+            path = self._open[doc_id].file.path
+            if state.status == "processed":
+                await self._taken_in(doc_id)
+            elif not await self._remove(Row(doc_id, path, state.status or "")):
+                del self._open[doc_id]
+                await self._fail(path, "what is left of it in the index cannot be removed")
+
+    async def _ended(self, problem: str) -> None:
+        """What has become of the documents that LightRAG was given."""
+        states = await self._feed.states(list(self._open))
+        for doc_id, entry in list(self._open.items()):
+            state = states.get(doc_id, State())
+            path = entry.file.path
+            if state.status == "processed":
+                await self._taken_in(doc_id)
+            elif self._stopping and state.not_begun:
+                # As if it had not been looked at yet.
+                self._left = True
+                await self._remove(Row(doc_id, path, ""))
+            elif self._aborted:
+                self._left = True
             else:
-                await self._remember(file, digest)
+                # It is not noted, so the next ingest finds it to be new or changed.
                 await self._fail(
-                    file.path, one_line(reason or problem or "the database has no such document")
+                    path, one_line(state.reason or problem or "the database has no such document")
                 )
 
-    async def _insert(self, texts: list[str], paths: list[str]) -> str:
-        """Hand documents to LightRAG; what went wrong as a whole, if anything."""
-        rag = self._store.rag
-        ids = [document_id(path) for path in paths]
+    async def _replace(self) -> None:
+        """Remove the old versions of what is in. LightRAG removes nothing while
+        it takes something in, so they go when the batch is through."""
+        for row in await self._feed.versions(list(self._in.values())):
+            if row.id not in self._in and not await self._remove(row):
+                await self._fail(row.path, "the new version is in, the old one cannot be removed")
 
-        async def insert() -> None:
-            await rag.apipeline_enqueue_documents(texts, ids, paths)
-            await rag.apipeline_process_enqueue_documents()
-
-        task = asyncio.create_task(insert())
-        stop = asyncio.create_task(self._stopping.wait())
-        try:
-            await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                await asyncio.wait({task}, timeout=_GRACE)
-            if not task.done():
-                await self._cancel_pipeline()
-            await task
-        except Exception as error:
-            log.warning("a batch failed: %s", one_line(error))
-            return one_line(error)
-        finally:
-            stop.cancel()
-        return ""
-
-    async def _cancel_pipeline(self) -> None:
-        """LightRAG's own way to stop: what is under way ends as failed and is
-        taken up by the next ingest."""
-        from lightrag.kg.shared_storage import get_namespace_data, get_namespace_lock
-
-        workspace = self._store.workspace
-        status = await get_namespace_data("pipeline_status", workspace=workspace)
-        async with get_namespace_lock("pipeline_status", workspace=workspace):
-            if status.get("busy"):
-                status["cancellation_requested"] = True
-
-    async def _states(self, paths: list[str]) -> dict[str, tuple[str, str | None]]:
-        by_id = {document_id(path): path for path in paths}
-        rows = await self._store.fetch(
-            "SELECT id, status, error_msg FROM lightrag_doc_status WHERE workspace = $1 AND id = ANY($2)",
-            self._store.workspace,
-            list(by_id),
-        )
-        return {by_id[row["id"]]: (row["status"], row["error_msg"]) for row in rows}
-
-    async def _remember(self, file: scan.Found, digest: str) -> None:
-        await self._store.execute(
-            "INSERT INTO ragpod_files (path, doc_id, size, mtime_ns, sha256) VALUES ($1, $2, $3, $4, $5)"
-            " ON CONFLICT (path) DO UPDATE SET doc_id = excluded.doc_id, size = excluded.size,"
-            " mtime_ns = excluded.mtime_ns, sha256 = excluded.sha256, ingested = now()",
-            file.path,
-            document_id(file.path),
-            file.size,
-            file.mtime_ns,
-            digest,
-        )
+    async def _taken_in(self, doc_id: str) -> None:
+        """A document of the batch is in the database."""
+        entry = self._open.get(doc_id)
+        if entry is None:
+            return
+        # Until it is noted, it is not done.
+        await self._store.records.remember_file(entry.file, doc_id, entry.document.digest)
+        del self._open[doc_id]
+        self._in[doc_id] = entry.file.path
+        self._counts["changed" if entry.changed else "new"] += 1
+        await self._file(entry.file.path, "done")
 
     # -- telling -------------------------------------------------------------
 
-    async def _file(self, path: str, status: str, reason: str | None = None) -> None:
+    async def _stage(self, path: str, stage: str, passages: int, of: int) -> None:
+        await self._emit(
+            {
+                "event": "stage",
+                "path": path,
+                "stage": stage,
+                "passages": passages,
+                "of": of,
+                "done": self._done,
+                "total": self._total,
+            }
+        )
+
+    async def _file(self, path: str, status: str, reason: str | None = None, **more: int) -> None:
         if status != "skipped":
             self._done += 1
         await self._emit(
@@ -330,6 +284,7 @@ class Ingest:
                 "reason": reason,
                 "done": self._done,
                 "total": self._total,
+                **more,
             }
         )
 
@@ -341,7 +296,7 @@ class Ingest:
         self._failed.append({"path": path, "reason": reason})
         await self._file(path, "failed", reason)
 
-    async def _summary(self, plan: _Plan, seconds: float) -> dict[str, Any]:
+    async def _summary(self, plan: Plan, seconds: float) -> dict[str, Any]:
         summary = {
             "event": "summary",
             **self._counts,
@@ -350,20 +305,21 @@ class Ingest:
             "failed": self._failed,
             "documents": await self._store.document_counts(),
             "seconds": round(seconds, 2),
-            "interrupted": self._stopping.is_set(),
+            "interrupted": self._left,
         }
-        if not self._request.dry_run:
-            await self._store.set_state(
-                "last_ingest",
-                {
-                    "at": datetime.now(UTC).isoformat(timespec="seconds"),
-                    "seconds": summary["seconds"],
-                    "new": summary["new"],
-                    "changed": summary["changed"],
-                    "deleted": summary["deleted"],
-                    "failed": len(self._failed),
-                },
-            )
+        if self._request.dry_run:
+            return summary | {"tokens": self._tokens}
+        await self._store.records.set_state(
+            "last_ingest",
+            {
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": summary["seconds"],
+                "new": summary["new"],
+                "changed": summary["changed"],
+                "deleted": summary["deleted"],
+                "failed": len(self._failed),
+            },
+        )
         log.info(
             "ingest: %d new, %d changed, %d unchanged, %d deleted, %d skipped, %d failed in %.1f s",
             summary["new"],
@@ -375,3 +331,20 @@ class Ingest:
             seconds,
         )
         return summary
+
+
+def batches(
+    work: list[tuple[scan.Found, bool]], most: int, most_bytes: int = _BATCH_BYTES
+) -> Iterator[list[tuple[scan.Found, bool]]]:
+    """The files in groups of at most so many, and of at most so many bytes
+    unless one alone has more."""
+    batch: list[tuple[scan.Found, bool]] = []
+    size = 0
+    for file, changed in work:
+        if batch and (len(batch) == most or size + file.size > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append((file, changed))
+        size += file.size
+    if batch:
+        yield batch

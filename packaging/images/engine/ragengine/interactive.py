@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from .client import MODES, ClientError
+from .words import MODES, ClientError
 
 _HELP = f""":mode X        one of {", ".join(MODES)}
 :sources on    list the files below each answer (off: do not)
@@ -39,9 +39,10 @@ class Prompt:
                 except KeyboardInterrupt:
                     print()
                     continue
-                code = self._line(line.strip()) or code
-                if code < 0:
-                    return 0
+                last = self._line(line.strip())
+                if last < 0:
+                    return code
+                code = last or code
         finally:
             if history:
                 history()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ from .store import Store
 
 MODES = ("local", "global", "hybrid", "naive", "mix")
 _PASSAGE = 600
+# Hears an answer's text as it is made.
+Said = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ def check(question: Question) -> None:
         raise EngineError(f"no mode {question.mode!r}", f"one of {', '.join(MODES)}", WRONG_USE)
 
 
-async def answer(store: Store, question: Question) -> dict[str, Any]:
-    """The answer with the passages it rests on."""
+async def answer(store: Store, question: Question, said: Said | None = None) -> dict[str, Any]:
+    """The answer with the passages it rests on. `said` gets it as it is made."""
     check(question)
     started = time.monotonic()
     sources: list[dict[str, Any]] = []
@@ -47,7 +50,7 @@ async def answer(store: Store, question: Question) -> dict[str, Any]:
     elif store.settings.offline:
         text, sources = await _offline(store, question)
     else:
-        text, sources = await _remote(store, question)
+        text, sources = await _remote(store, question, said)
     log.info(
         "query: %s, %d sources, %.0f ms",
         question.mode,
@@ -70,7 +73,7 @@ async def _offline(store: Store, question: Question) -> tuple[str, list[dict[str
 
     provider = store.provider
     assert isinstance(provider, OfflineProvider)
-    vector = (await provider.embed([question.text], query=True))[0]
+    vector = (await store.embed_questions([question.text]))[0]
     words = list(dict.fromkeys(content_words(question.text)))
     data = await _retrieve(store, question, words)
     passages = await _score(store, data.get("chunks", []), vector)
@@ -151,27 +154,32 @@ def _shorten(text: str) -> str:
 
 
 async def _documents(store: Store, paths: list[str]) -> dict[str, str]:
-    from .ingest import document_id
-
     if not paths:
         return {}
-    ids = {document_id(path): path for path in paths}
     rows = await store.fetch(
-        "SELECT id, content FROM lightrag_doc_full WHERE workspace = $1 AND id = ANY($2)",
+        "SELECT f.path, d.content FROM ragpod_files f"
+        " JOIN lightrag_doc_full d ON d.workspace = f.workspace AND d.id = f.doc_id"
+        " WHERE f.workspace = $1 AND f.path = ANY($2)",
         store.workspace,
-        list(ids),
+        paths,
     )
-    return {ids[row["id"]]: row["content"] for row in rows}
+    return {row["path"]: row["content"] for row in rows}
 
 
-async def _remote(store: Store, question: Question) -> tuple[str, list[dict[str, Any]]]:
+async def _remote(
+    store: Store, question: Question, said: Said | None = None
+) -> tuple[str, list[dict[str, Any]]]:
     from lightrag import QueryParam
 
-    parameters = QueryParam(mode=question.mode, enable_rerank=False)
+    from .offline.text import content_words
+
+    parameters = QueryParam(mode=question.mode, enable_rerank=False, stream=said is not None)
     if question.top_k:
         parameters.top_k = parameters.chunk_top_k = question.top_k
-    vector = (await store.provider.embed([question.text], query=True))[0]
     if question.context_only:
+        # LightRAG would ask the model for the keywords.
+        parameters.hl_keywords = [question.text]
+        parameters.ll_keywords = list(dict.fromkeys(content_words(question.text))) or [question.text]
         result = await store.rag.aquery_data(question.text, parameters)
     else:
         result = await store.rag.aquery_llm(question.text, parameters)
@@ -184,8 +192,17 @@ async def _remote(store: Store, question: Question) -> tuple[str, list[dict[str,
             raise refused
         raise EngineError(f"the query failed: {one_line(reason)}")
     data = result.get("data") or {}
+    # LightRAG has asked for it already, in most modes.
+    vector = (await store.embed_questions([question.text]))[0]
     passages = await _score(store, data.get("chunks", []), vector)
     if question.context_only:
         return _context(passages), _sources(passages, set())
-    text = (result.get("llm_response") or {}).get("content") or ""
+    response = result.get("llm_response") or {}
+    text = response.get("content") or ""
+    if said and response.get("is_streaming"):
+        parts = []
+        async for part in response["response_iterator"]:
+            parts.append(part)
+            await said(part)
+        text = "".join(parts)
     return text.strip(), _sources(passages, set())

@@ -101,17 +101,52 @@ def matches(relative: str, patterns: Sequence[str]) -> bool:
     return any(compile_pattern(pattern).match(relative) for pattern in patterns)
 
 
-def scan(roots: Sequence[str], patterns: Sequence[str], *, recursive: bool, max_bytes: int) -> Scan:
-    """Every matching file below the roots, once each, sorted by path."""
+def source_of(path: str, sources: Sequence[str]) -> str | None:
+    """The folder of the source that a path lies in, by its real place: neither
+    `..` nor a link leads out of it. `/*` at the end of a source stands for each
+    folder there."""
+    real = os.path.realpath(path)
+    for source in sources:
+        parent = os.path.realpath(source.removesuffix("/*"))
+        if not below(real, [parent]):
+            continue
+        if not source.endswith("/*"):
+            return parent
+        inner = Path(real).relative_to(parent).parts
+        if inner:
+            return os.path.join(parent, inner[0])
+    return None
+
+
+def scan(
+    roots: Sequence[str],
+    patterns: Sequence[str],
+    *,
+    recursive: bool,
+    max_bytes: int,
+    sources: Sequence[str],
+) -> Scan:
+    """Every matching file below the roots, once each, sorted by path. Patterns
+    are relative to the source that the root lies in. A root outside of all
+    sources is not looked at."""
     result = Scan()
     seen: set[str] = set()
     inside = _Inside(roots)
     for root in map(os.path.abspath, roots):
-        if os.path.isfile(root):
-            _take(root, result, seen, max_bytes)
+        source = source_of(root, sources)
+        if source is None:
+            result.skipped.append(Skipped(printable(root), "it does not lie in a source"))
             continue
+        if os.path.isfile(root):
+            if matches(os.path.relpath(os.path.realpath(root), source), patterns):
+                _take(root, result, seen, max_bytes)
+            elif root not in seen:
+                result.skipped.append(Skipped(printable(root), "it does not fit the pattern"))
+            continue
+        above = os.path.relpath(os.path.realpath(root), source)
         for path in _walk(root, recursive, inside, result):
-            if not matches(os.path.relpath(path, root), patterns):
+            relative = os.path.normpath(os.path.join(above, os.path.relpath(path, root)))
+            if not matches(relative, patterns):
                 continue
             if os.path.islink(path) and not inside(path) and os.path.exists(path):
                 seen.add(path)
@@ -175,6 +210,10 @@ def _take(path: str, result: Scan, seen: set[str], max_bytes: int) -> None:
         return
     if any(ord(char) < 32 for char in path):
         result.skipped.append(Skipped(printable(path), "its name has control characters"))
+        return
+    if path != path.rstrip():
+        # To LightRAG it would be the file without it.
+        result.skipped.append(Skipped(path, "its name ends in white space"))
         return
     try:
         info = os.stat(path)

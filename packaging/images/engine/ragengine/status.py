@@ -38,7 +38,7 @@ async def collect(store: Store, *, ready: bool, problem: str = "", ingesting: bo
         "embedding_dim": settings.embedding_dim,
         "documents": await store.document_counts(),
         **counts,
-        "last_ingest": await store.get_state("last_ingest"),
+        "last_ingest": await store.records.get_state("last_ingest"),
         "memory_bytes": memory_bytes(),
     }
 
@@ -49,12 +49,26 @@ def write_file(state_dir: Path, status: dict[str, Any]) -> None:
         "version": 1,
         "updated": datetime.now(UTC).isoformat(timespec="seconds"),
         "ready": status["ready"],
+        "problem": status["problem"],
         "documents": status["documents"],
         "chunks": status["chunks"],
         "last_ingest": status["last_ingest"],
     }
-    path = state_dir / "status.json"
-    temporary = state_dir / ".status.json.new"
+    _replace(state_dir, "status.json", content)
+
+
+def write_queries(state_dir: Path, queries: int) -> None:
+    """queries.json: how many questions were asked since the engine was started.
+
+    A file of its own: status.json is written with what the database counts,
+    which no question should have to wait for.
+    """
+    _replace(state_dir, "queries.json", {"version": 1, "queries": queries})
+
+
+def _replace(state_dir: Path, name: str, content: dict[str, Any]) -> None:
+    path = state_dir / name
+    temporary = state_dir / f".{name}.new"
     try:
         with temporary.open("w", encoding="utf-8") as file:
             json.dump(content, file)
@@ -65,9 +79,9 @@ def write_file(state_dir: Path, status: dict[str, Any]) -> None:
         log.warning("cannot write %s: %s", path, error.strerror)
 
 
-async def publish(store: Store, *, ready: bool) -> None:
+async def publish(store: Store, *, ready: bool, problem: str = "") -> None:
     """Write status.json; a database that is away for a moment is no error."""
     try:
-        write_file(store.settings.state_dir, await collect(store, ready=ready))
+        write_file(store.settings.state_dir, await collect(store, ready=ready, problem=problem))
     except (EngineError, OSError) as error:
         log.warning("status.json not renewed: %s", error)

@@ -1,14 +1,13 @@
-"""LightRAG over the instance's PostgreSQL, and the engine's own two tables."""
+"""LightRAG over one index in the instance's PostgreSQL."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from . import no_installs
@@ -18,29 +17,22 @@ no_installs.activate()
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import asyncpg  # noqa: E402
+import numpy as np  # noqa: E402
 
 from .chunking import make_chunker  # noqa: E402
 from .config import Settings  # noqa: E402
-from .errors import FAILED, NOT_READY, WRONG_USE, EngineError, one_line  # noqa: E402
-from .log import log, quiet_lightrag  # noqa: E402
+from .errors import NOT_READY, EngineError, one_line  # noqa: E402
+from .log import quiet_lightrag  # noqa: E402
+from .postgres import Server  # noqa: E402
 from .providers.base import Provider  # noqa: E402
+from .records import Records  # noqa: E402
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS ragpod_state (
-    key text PRIMARY KEY,
-    value jsonb NOT NULL
-);
-CREATE TABLE IF NOT EXISTS ragpod_files (
-    path text PRIMARY KEY,
-    doc_id text NOT NULL,
-    size bigint NOT NULL,
-    mtime_ns bigint NOT NULL,
-    sha256 text NOT NULL,
-    ingested timestamptz NOT NULL DEFAULT now()
-);
-"""
 # A passage of the offline model: it reads 256 tokens and no more.
 OFFLINE_CHUNK = 250
+# How many questions' vectors are kept: the keywords of some that are asked at once.
+_QUESTIONS = 64
+#: Part of the reason of a document that a stop came before.
+NOT_BEGUN = "stopped before it was begun"
 # Postgres comes back from a kill within seconds; LightRAG's own pauses between
 # attempts start at three.
 _RETRIES = {
@@ -70,109 +62,47 @@ class Tokens:
         return "".join(tokens)
 
 
-class _Refused(EngineError):
-    """The server is there and will not let the engine in."""
-
-
 class Store:
-    """The database of one instance."""
+    """One index: LightRAG's tables, restricted to a workspace, and a graph."""
 
     def __init__(self, settings: Settings, provider: Provider) -> None:
         self.settings = settings
         self.provider = provider
+        self.server = Server(settings)
+        self.records = Records(self)
         self.rag: Any = None
+        #: Whether documents that are not begun may be.
+        self.admits = True
+        #: The vectors of the last questions, the latest last.
+        self._questions: dict[str, np.ndarray] = {}
         #: The last refusal of the provider: LightRAG passes on its text alone.
         self.refused: EngineError | None = None
 
     # -- start and stop ----------------------------------------------------
 
-    async def wait_for_postgres(self, patience: float = 60.0) -> None:
-        """Until it takes a connection. A server that is down may yet come; a
-        password or a database that it refuses is given `patience` seconds."""
-        refused_since: float | None = None
-        said = ""
-        while True:
-            try:
-                connection = await self.connect()
-                await connection.close()
-                return
-            except EngineError as error:
-                now = time.monotonic()
-                if error.code != FAILED:
-                    raise
-                if isinstance(error, _Refused):
-                    refused_since = refused_since or now
-                    if now - refused_since > patience:
-                        raise
-                else:
-                    refused_since = None
-                if error.message != said:
-                    log.warning("waiting for the database: %s", error.message)
-                    said = error.message
-            await asyncio.sleep(0.5)
-
-    async def connect(self) -> asyncpg.Connection:
-        """A connection outside LightRAG's pool."""
-        s = self.settings
-        try:
-            return await asyncpg.connect(
-                host=s.host,
-                port=s.port,
-                user=s.user,
-                password=s.password(),
-                database=s.database,
-                timeout=5,
-            )
-        except (
-            asyncpg.InvalidAuthorizationSpecificationError,
-            asyncpg.InvalidCatalogNameError,
-        ) as error:
-            raise _Refused(
-                f"PostgreSQL at {s.host}:{s.port} refuses: {one_line(error)}",
-                "check POSTGRES_USER, POSTGRES_DB and the password secret",
-            ) from error
-        except (TimeoutError, OSError, asyncpg.PostgresError) as error:
-            raise EngineError(
-                f"PostgreSQL at {s.host}:{s.port} does not answer: {one_line(error, 120)}",
-                "is its container running?",
-            ) from error
-
     async def open(self) -> None:
         """Check the extensions, make every table and graph, start LightRAG."""
-        await self._check_extensions()
+        await self.server.check_extensions()
         rag = self._make_rag()
         # It makes tables by failing to read them first, and says so.
         quiet_lightrag(logging.CRITICAL)
         await rag.initialize_storages()
         quiet_lightrag()
         self.rag = rag
-        await self.db.execute(_TABLES)
+        await self.records.make_tables()
 
     async def open_again(self) -> None:
         """What `open` makes, made once more: all of it can be repeated, and a
         table that someone dropped comes back."""
-        await self._check_extensions()
+        await self.server.check_extensions()
         await self.db.check_tables()
-        await self.db.execute(_TABLES)
+        await self.records.make_tables()
 
     async def close(self) -> None:
         """Give the connections back."""
         if self.rag is not None:
             await self.rag.finalize_storages()
             self.rag = None
-
-    async def _check_extensions(self) -> None:
-        connection = await self.connect()
-        try:
-            rows = await connection.fetch("SELECT extname FROM pg_extension")
-        finally:
-            await connection.close()
-        missing = {"vector", "age"} - {row["extname"] for row in rows}
-        if missing:
-            raise EngineError(
-                f"database {self.settings.database} lacks the extension(s) {', '.join(sorted(missing))}",
-                "the instance's PostgreSQL image makes them; use it, or run CREATE EXTENSION as a superuser",
-            )
 
     def _make_rag(self) -> Any:
         s = self.settings
@@ -190,10 +120,14 @@ class Store:
         provider = self.provider
 
         async def embed(texts: list[str], context: str = "document", **_ignored: object):
-            return await provider.embed(texts, query=context == "query")
+            if context == "query":
+                return await self.embed_questions(texts)
+            return await provider.embed(texts)
 
-        async def complete(prompt: str, system_prompt: str | None = None, **options: Any) -> str:
+        async def complete(prompt: str, system_prompt: str | None = None, **options: Any) -> Any:
             wanted = options.get("response_format") or {}
+            if options.get("stream"):
+                return provider.tell(prompt, system_prompt, options.get("history_messages") or ())
             try:
                 return await provider.complete(
                     prompt,
@@ -204,6 +138,14 @@ class Store:
             except EngineError as error:
                 self.refused = error
                 raise
+
+        cut = make_chunker(provider.count_tokens)
+
+        def chunk(*args: Any) -> list[dict[str, Any]]:
+            # The first that LightRAG does with a document.
+            if not self.admits:
+                raise EngineError(NOT_BEGUN)
+            return cut(*args)
 
         working = s.state_dir / "lightrag"
         working.mkdir(parents=True, exist_ok=True)
@@ -226,7 +168,7 @@ class Store:
             graph_storage="PGGraphStorage",
             doc_status_storage="PGDocStatusStorage",
             tokenizer=Tokenizer(s.embedding_model, Tokens()),
-            chunking_func=make_chunker(provider.count_tokens),
+            chunking_func=chunk,
             embedding_func=EmbeddingFunc(
                 embedding_dim=provider.dimension,
                 func=embed,
@@ -245,6 +187,24 @@ class Store:
         for storage in (rag.entities_vdb, rag.relationships_vdb):
             storage.embedding_func = replace(queued, func=embed_brief)
         return rag
+
+    async def embed_questions(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors of what is asked. LightRAG and whoever scores what it found
+        need the same ones, and a remote provider is asked for them once."""
+        known = self._questions
+        # Others may push them out while the provider is waited for.
+        have = {text: known[text] for text in texts if text in known}
+        missing = [text for text in dict.fromkeys(texts) if text not in have]
+        if missing:
+            made = await self.provider.embed(missing, query=True)
+            have.update(zip(missing, made, strict=True))
+        vectors = np.stack([have[text] for text in texts])
+        for text, vector in have.items():
+            known.pop(text, None)
+            known[text] = vector
+        while len(known) > _QUESTIONS:
+            del known[next(iter(known))]
+        return vectors
 
     def connection_settings(self) -> dict[str, Any]:
         """What LightRAG's pool uses instead of its environment variables."""
@@ -294,50 +254,6 @@ class Store:
             if time.monotonic() > deadline:
                 raise EngineError("the database does not answer", "is its container running?", NOT_READY)
             await asyncio.sleep(0.3)
-
-    async def get_state(self, key: str) -> Any:
-        """A value of the engine's own, or None."""
-        rows = await self.fetch("SELECT value::text FROM ragpod_state WHERE key = $1", key)
-        return json.loads(rows[0]["value"]) if rows else None
-
-    async def set_state(self, key: str, value: Any) -> None:
-        """Store a value of the engine's own."""
-        await self.execute(
-            "INSERT INTO ragpod_state VALUES ($1, $2::text::jsonb)"
-            " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            key,
-            json.dumps(value),
-        )
-
-    async def record_backend(self) -> dict[str, Any]:
-        """Note which model the vectors are of. Another one than before is
-        refused while there are documents: LightRAG would look into other,
-        empty tables and find nothing."""
-        s = self.settings
-        wanted = {
-            "provider": s.provider,
-            "llm_model": s.llm_model,
-            "embedding_model": s.embedding_model,
-            "embedding_dim": s.embedding_dim,
-        }
-        known = await self.get_state("backend")
-        if known:
-            same = all(known.get(k) == wanted[k] for k in ("embedding_model", "embedding_dim"))
-            if not same and await self.has_documents():
-                raise EngineError(
-                    f"this instance was indexed with {known.get('embedding_model')}"
-                    f" ({known.get('embedding_dim')} dimensions), and is now configured for"
-                    f" {s.embedding_model} ({s.embedding_dim} dimensions)",
-                    "go back to the old model, or reindex: `hybridrag.py backend reset --yes`,"
-                    " then `backend init` and `ingest`",
-                    WRONG_USE,
-                )
-            wanted["initialised"] = known.get("initialised")
-        if not wanted.get("initialised"):
-            wanted["initialised"] = datetime.now(UTC).isoformat(timespec="seconds")
-        if wanted != known:
-            await self.set_state("backend", wanted)
-        return wanted
 
     async def has_documents(self) -> bool:
         rows = await self.fetch(
@@ -390,5 +306,4 @@ class Store:
                 raise EngineError(
                     f"dropping {storage.namespace} failed: {one_line(result.get('message', ''))}"
                 )
-        await self.execute("DELETE FROM ragpod_files")
-        await self.execute("DELETE FROM ragpod_state")
+        await self.records.forget()

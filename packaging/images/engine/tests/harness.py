@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ class EngineCase(unittest.TestCase):
         cls.process: subprocess.Popen | None = None
         cls.addClassCleanup(cls.stop)
         cls.start()
+        cls.command("reindex", "abandon")
         cls.command("backend", "reset", "--yes")
 
     @classmethod
@@ -65,6 +67,7 @@ class EngineCase(unittest.TestCase):
         return base | {
             "HYBRIDRAG_SOCKET": str(cls.root / "run" / "engine.sock"),
             "HYBRIDRAG_STATE": str(cls.state),
+            "HYBRIDRAG_SOURCES": str(cls.sources),
             "RAGPOD_INSTANCE": "testing",
             "PYTHONDONTWRITEBYTECODE": "1",
             **cls.env,
@@ -133,6 +136,25 @@ class EngineCase(unittest.TestCase):
         }
 
     @classmethod
+    def connect(cls) -> socket.socket:
+        """To the engine, past its client."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(cls.root / "run" / "engine.sock"))
+        return connection
+
+    @classmethod
+    def at_once(cls, requests: list[dict]) -> list[dict]:
+        """What is said first to requests that come at the same time."""
+        connections = [cls.connect() for _ in requests]
+        for connection, request in zip(connections, requests, strict=True):
+            connection.sendall(json.dumps(request).encode() + b"\n")
+        said = []
+        for connection in connections:
+            with connection, connection.makefile() as lines:
+                said.append(json.loads(lines.readline()))
+        return said
+
+    @classmethod
     def query(cls, text: str, *words: str) -> dict[str, Any]:
         return json.loads(cls.command("query", "--json", "--text", text, *words).stdout)
 
@@ -148,10 +170,11 @@ class EngineCase(unittest.TestCase):
         return str(path)
 
     @classmethod
-    def popen(cls, *words: str) -> subprocess.Popen:
+    def popen(cls, *words: str, stdin: bool = False) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, str(ROOT / "hybridrag.py"), *words],
             env=cls.environment(),
+            stdin=subprocess.PIPE if stdin else None,
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,13 +26,38 @@ def vector(text: str) -> list[float]:
     return [1.0 + byte / 2550 for byte in digest[:DIMENSION]]
 
 
+def pieces(answer: dict) -> Iterator[str]:
+    """An answer as its protocol streams it."""
+    if "choices" in answer:
+        words = answer["choices"][0]["message"]["content"].split(" ")
+        for number, word in enumerate(words):
+            delta = {"content": word if number == 0 else f" {word}"}
+            choice = {"index": 0, "delta": delta, "finish_reason": None}
+            yield f"data: {json.dumps({'object': 'chat.completion.chunk', 'choices': [choice]})}\n\n"
+        last = {"index": 0, "delta": {}, "finish_reason": "stop"}
+        yield f"data: {json.dumps({'choices': [last]})}\n\n"
+        yield "data: [DONE]\n\n"
+        return
+    for number, word in enumerate(answer["message"]["content"].split(" ")):
+        content = word if number == 0 else f" {word}"
+        yield (
+            json.dumps(answer | {"done": False, "message": {"role": "assistant", "content": content}}) + "\n"
+        )
+    yield json.dumps(answer | {"message": {"role": "assistant", "content": ""}}) + "\n"
+
+
 class Stub:
-    """`failures` are status codes to answer first; `seen` is what was asked."""
+    """`failures` are status codes to answer first, in the words `says`; `seen` is what was asked;
+    an answer takes `slow` seconds, and with `truncate` it breaks off in the middle."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, dict, dict]] = []
         self.failures: list[int] = []
         self.retry_after = "0"
+        self.slow = 0.0
+        self.truncate = False
+        self.says: object = None
+        self.encoding = ""
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,14 +67,38 @@ class Stub:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 stub.seen.append((self.path, dict(self.headers.items()), body))
                 code, answer = stub.answer(self.path, self.headers, body)
+                time.sleep(stub.slow)
+                if code == 200 and body.get("stream"):
+                    self.stream(answer)
+                    return
                 data = json.dumps(answer).encode()
                 self.send_response(code)
                 if code == 429:
                     self.send_header("retry-after", stub.retry_after)
+                if stub.encoding:
+                    self.send_header("content-encoding", stub.encoding)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()
+                if stub.truncate:
+                    data = data[: len(data) // 2]
+                    self.close_connection = True
                 self.wfile.write(data)
+
+            def stream(self, answer: dict) -> None:
+                """The answer a word at a time, chunked."""
+                self.send_response(200)
+                self.send_header(
+                    "content-type", "text/event-stream" if "choices" in answer else "application/x-ndjson"
+                )
+                self.send_header("transfer-encoding", "chunked")
+                self.end_headers()
+                parts = list(pieces(answer))
+                for part in parts[: len(parts) // 2] if stub.truncate else parts:
+                    data = part.encode()
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+                    self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
 
             def do_CONNECT(self) -> None:
                 stub.seen.append((self.path, {}, {}))
@@ -56,7 +107,11 @@ class Stub:
             def log_message(self, *_args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_args: object) -> None:
+                """A client that gave up waiting is no fault of ours."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -66,7 +121,9 @@ class Stub:
 
     def answer(self, target: str, headers, body: dict) -> tuple[int, dict]:
         if self.failures:
-            return self.failures.pop(0), {"error": {"message": "not now"}}
+            return self.failures.pop(0), (
+                self.says if self.says is not None else {"error": {"message": "not now"}}
+            )
         parts = urlsplit(target)
         path, query = parts.path, parse_qs(parts.query)
         model = body.get("model", "")

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import unittest
 from pathlib import Path
 
@@ -52,6 +53,18 @@ class Backend(EngineCase):
             self.assertEqual(done.returncode, 78)
             self.assertIn(name, done.stderr)
             self.assertNotIn("Traceback", done.stderr)
+
+    def test_one_change_at_a_time(self) -> None:
+        requests = [{"command": "backend-reset"}] * 3 + [{"command": "reindex-begin"}] * 2
+        said = self.at_once([*requests, {"command": "ingest", "paths": [str(self.sources)]}])
+        refused = [m["error"]["message"] for m in said if "error" in m]
+        self.assertEqual(len(refused), 5, said)
+        for message in refused:
+            # Who came first is a matter of luck.
+            self.assertRegex(message, "the index is being .* on this instance")
+        # And none of them is in the way for ever.
+        self.command("reindex", "abandon")
+        self.assertEqual(self.ingest()["failed"], [])
 
     def test_memory(self) -> None:
         self.assertLess(self.status()["memory_bytes"], 350 << 20)
@@ -207,6 +220,56 @@ class Incremental(EngineCase):
         )
         self.assertEqual(summary["failed"], [])
 
+    def test_files_that_change_their_nature(self) -> None:
+        self.write("good.md", "A good text about gardening.\n")
+        locked = Path(self.write("locked.md", "Nobody may read this.\n"))
+        locked.chmod(0)
+        folder = self.sources / "closed"
+        folder.mkdir()
+        (folder / "x.md").write_text("Hidden.\n")
+        folder.chmod(0)
+        self.addCleanup(folder.chmod, 0o700)
+        os.mkfifo(self.sources / "pipe.md")
+        (self.sources / "self.md").symlink_to("self.md")
+        (self.sources / "folder.md").mkdir()
+        summary = self.ingest()
+        reasons = {Path(e["path"]).name: e["reason"] for e in summary["events"] if e["status"] == "skipped"}
+        self.assertEqual((summary["new"], summary["failed"]), (1, []))
+        self.assertEqual(set(reasons), {"locked.md", "closed", "pipe.md", "self.md"})
+        self.assertIn("Permission denied", reasons["locked.md"])
+
+    def test_a_dry_run_tells_sizes_and_tokens(self) -> None:
+        path = self.write("a.md", "Seven words are in this short text.\n")
+        self.write("b.md", "word " * 4000)
+        self.write("binary.md", b"PK\0\1\2")
+        summary = self.ingest("--dry-run")
+        files = {Path(e["path"]).name: e for e in summary["events"]}
+        self.assertEqual(files["a.md"]["status"], "new")
+        self.assertEqual(files["a.md"]["bytes"], Path(path).stat().st_size)
+        self.assertTrue(5 <= files["a.md"]["tokens"] <= 15, files["a.md"])
+        self.assertTrue(3500 <= files["b.md"]["tokens"] <= 5500, files["b.md"])
+        self.assertEqual(files["binary.md"]["status"], "skipped")
+        self.assertEqual(summary["tokens"], files["a.md"]["tokens"] + files["b.md"]["tokens"])
+        self.assertEqual((summary["new"], summary["documents"]["processed"]), (2, 0))
+        self.assertIsNone(self.status()["last_ingest"])
+
+    def test_a_client_that_does_not_listen_holds_nothing_up(self) -> None:
+        folder = "folder-" + "x" * 200
+        for number in range(2500):
+            self.write(f"{folder}/{number}.md", f"Text {number}.\n")
+        with self.connect() as client:
+            asked = {"command": "ingest", "paths": [str(self.sources)], "dry_run": True}
+            client.sendall(json.dumps(asked).encode() + b"\n")
+            deadline = time.monotonic() + 60
+            while not self.status()["ingesting"] and time.monotonic() < deadline:
+                time.sleep(0.05)
+            while self.status()["ingesting"]:
+                self.assertLess(time.monotonic(), deadline, "it waits for the client")
+                time.sleep(0.2)
+            events = [json.loads(line) for line in client.makefile()]
+        self.assertEqual(len([e for e in events if e.get("event") == "file"]), 2500)
+        self.assertEqual((events[-2]["new"], events[-1]), (2500, {"exit": 0}))
+
     def test_odd_texts(self) -> None:
         self.write("one-line.txt", "word " * 20000)
         self.write("no-space.txt", "x" * 60000)
@@ -241,6 +304,22 @@ class Incremental(EngineCase):
             source = self.query(f"Tell me about planet Zorg{number}")["sources"][0]
             self.assertEqual(source["path"], str(self.sources / name))
         self.assertEqual(self.ingest()["unchanged"], len(names))
+
+    def test_one_that_cannot_be_removed_keeps_no_other_out(self) -> None:
+        self.write("good.md", "A good text about gardening.\n")
+        # LightRAG refuses to remove what it cannot prove to be removed whole.
+        sql(
+            "INSERT INTO lightrag_doc_status (workspace, id, status, file_path, chunks_list, metadata)"
+            " SELECT workspace, 'doc-stuck', 'failed', '/gone.md', '[\"chunk-1\"]',"
+            ' \'{"kg_write_state": "graph_mutation_started"}\''
+            " FROM (SELECT coalesce(max(value->>'workspace'), 'default') AS workspace"
+            " FROM ragpod_state WHERE key = 'index') AS used"
+        )
+        self.addCleanup(sql, "DELETE FROM lightrag_doc_status WHERE id = 'doc-stuck'")
+        summary = self.ingest(check=1)
+        self.assertEqual((summary["new"], summary["documents"]["failed"]), (1, 1))
+        self.assertEqual([entry["path"] for entry in summary["failed"]], ["/gone.md"])
+        self.assertIn("cannot be removed", summary["failed"][0]["reason"])
 
     def test_patterns(self) -> None:
         self.write("a.md", "The first file is about apples.\n")

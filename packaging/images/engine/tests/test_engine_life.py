@@ -1,15 +1,17 @@
 """Interruptions, restarts and what stays behind: stopping, killing, cutting off."""
 
+import contextlib
 import json
 import os
 import signal
 import stat
 import subprocess
+import sys
 import time
 import unittest
 from pathlib import Path
 
-from tests.harness import EngineCase, sql
+from tests.harness import ROOT, EngineCase, sql
 
 
 class Life(EngineCase):
@@ -59,6 +61,23 @@ class Life(EngineCase):
         self.assertEqual(rest["documents"], {"processed": 60, "failed": 0, "pending": 0})
         self.assertGreaterEqual(rest["unchanged"], kept - 1)
 
+    def test_what_is_under_way_is_finished_and_nothing_else_begun(self) -> None:
+        client = self.popen("ingest", "--json", "--stop-with-input", "--path", str(self.sources), stdin=True)
+        self.addCleanup(client.stdout.close)
+        events = [json.loads(client.stdout.readline())]
+        while events[-1].get("status") != "done":
+            events.append(json.loads(client.stdout.readline()))
+        client.stdin.close()
+        events += [json.loads(line) for line in client.stdout.read().splitlines()]
+        self.assertEqual(client.wait(60), 130)
+        summary = events[-1]
+        done = {e["path"] for e in events if e.get("status") == "done"}
+        self.assertEqual((summary["failed"], summary["interrupted"]), ([], True))
+        self.assertEqual(summary["documents"], {"processed": len(done), "failed": 0, "pending": 0})
+        self.assertLess(len(done), 60)
+        rest = self.ingest()
+        self.assertEqual((rest["new"], rest["unchanged"]), (60 - len(done), len(done)))
+
     def test_the_client_is_killed(self) -> None:
         client = self.begin()
         client.kill()
@@ -96,6 +115,54 @@ class Life(EngineCase):
         self.assertEqual(code, 0)
         self.assertLess(seconds, 2.0)
 
+    def test_without_the_resident_engine(self) -> None:
+        self.ingest("--pattern", "00.md")
+        before = (self.state / "status.json").read_text()
+        answer = self.command("--in-process", "query", "--text", "How does Widget0 work?").stdout
+        self.assertIn("Widget0", answer)
+        done = self.command("--in-process", "ingest", "--path", str(self.sources), check=2)
+        self.assertIn("the resident engine is running", done.stderr)
+        self.assertEqual((self.state / "status.json").read_text(), before)
+        self.stop()
+        words = ("--in-process", "ingest", "--json", "--path", str(self.sources), "--pattern", "01.md")
+        summary = json.loads(self.command(*words).stdout.splitlines()[-1])
+        self.assertEqual(summary["documents"]["processed"], 2)
+        bad = subprocess.run(
+            [sys.executable, str(ROOT / "hybridrag.py"), "--in-process", "query", "--text", "what?"],
+            env=self.environment() | {"POSTGRES_PASSWORD_FILE": "/no/file"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual(bad.returncode, 78)
+        self.assertIn("/no/file", bad.stderr)
+
+    @staticmethod
+    def engines() -> list[str]:
+        """The engines that run here."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if entry.read_bytes().endswith(b"hybridrag.py\0serve\0"):
+                    found.append(entry.parent.name)
+        return found
+
+    def until_engines(self, wanted: bool) -> None:
+        deadline = time.monotonic() + 15
+        while bool(self.engines()) != wanted and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.assertEqual(bool(self.engines()), wanted)
+
+    def test_an_engine_of_its_own_ends_with_its_client(self) -> None:
+        self.stop()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            client = self.popen("--in-process", "query", "--text", "How does Widget0 work?")
+            self.addCleanup(client.stdout.close)
+            self.until_engines(True)
+            client.send_signal(number)
+            client.wait(10)
+            self.until_engines(False)
+
     def test_connections_that_are_cut(self) -> None:
         self.ingest("--pattern", "0*.md")
         for _ in range(2):
@@ -114,6 +181,18 @@ class Life(EngineCase):
         self.assertTrue(content["ready"])
         self.assertEqual(content["documents"], {"processed": 10, "failed": 0, "pending": 0})
         self.assertEqual(content["last_ingest"]["new"], 10)
+
+    def test_questions_are_counted(self) -> None:
+        # Others may have asked the one that runs.
+        self.stop()
+        self.start()
+        path = self.state / "queries.json"
+        self.assertEqual(json.loads(path.read_text())["queries"], 0)
+        self.ingest("--pattern", "0*.md")
+        for asked in (1, 2):
+            self.query("How does Widget3 work?")
+            self.assertEqual(json.loads(path.read_text())["queries"], asked)
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o644)
 
     def test_the_log_is_short_and_keeps_secrets(self) -> None:
         self.ingest("--pattern", "0*.md")

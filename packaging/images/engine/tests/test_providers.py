@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+import time
 import unittest
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ try:
 
     from ragengine.config import load
     from ragengine.errors import EngineError
+    from ragengine.providers.check import check
     from ragengine.providers.remote import Azure, Ollama, OpenAI
 except ImportError as missing:
     raise unittest.SkipTest(f"the engine's packages are not here: {missing}") from None
@@ -35,7 +37,12 @@ class Remote(unittest.IsolatedAsyncioTestCase):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def provider(self, kind: type, base: str = "/v1", **changes):
+    def provider(self, kind: type, base: str = "/v1", attempts: int | None = None, **changes):
+        made = kind(self.settings(kind, base, **changes), pause=0.01, attempts=attempts)
+        self.addAsyncCleanup(made.close)
+        return made
+
+    def settings(self, kind: type, base: str, **changes):
         names = {Azure: "azure", Ollama: "ollama", OpenAI: "openai-compatible"}
         settings = load(
             {
@@ -47,15 +54,16 @@ class Remote(unittest.IsolatedAsyncioTestCase):
                 "API_KEY_FILE": str(self.key),
             }
         )
-        made = kind(replace(settings, **changes), pause=0.01)
-        self.addAsyncCleanup(made.close)
-        return made
+        return replace(settings, **changes)
 
     async def check(self, provider) -> None:
         vectors = await provider.embed(["one", "two", "three"])
         self.assertEqual(vectors.shape, (3, DIMENSION))
         self.assertAlmostEqual(float(vectors[1][0]), vector("two")[0], places=5)
-        text = await provider.complete("hello", "be brief", [{"role": "user", "content": "before"}])
+        history = [{"role": "user", "content": "before"}]
+        parts = [part async for part in provider.tell("hello", "be brief", history)]
+        self.assertEqual(parts, ["Answer", " to:", " hello"])
+        text = await provider.complete("hello", "be brief", history)
         self.assertEqual(text, "Answer to: hello")
 
     async def test_openai(self) -> None:
@@ -85,12 +93,56 @@ class Remote(unittest.IsolatedAsyncioTestCase):
     async def test_retries(self) -> None:
         self.stub.failures = [429, 503, 500]
         await self.check(self.provider(OpenAI))
-        self.assertEqual(len(self.stub.seen), 5)
+        self.assertEqual(len(self.stub.seen), 6)
 
     async def test_gives_up(self) -> None:
         self.stub.failures = [429] * 9
         await self.refused(self.provider(OpenAI), "too many requests")
         self.assertEqual(len(self.stub.seen), 5)
+
+    async def test_pauses_that_are_no_times(self) -> None:
+        for asked in ("nan", "-5", "inf", "soon", "Wed, 21 Oct 2015 07:28:00 GMT"):
+            self.stub.failures, self.stub.retry_after = [429], asked
+            began = time.monotonic()
+            await self.check(self.provider(OpenAI))
+            self.assertLess(time.monotonic() - began, 2, asked)
+
+    async def test_answers_that_make_no_sense(self) -> None:
+        for says in (
+            {},
+            {"data": 7},
+            {"data": [7]},
+            {"data": [{"index": 0}]},
+            {"data": [{"index": 0, "embedding": None}]},
+            {"data": [{"index": 0, "embedding": ["x"] * DIMENSION}]},
+            {"data": [{"index": 0, "embedding": [[1.0], [2.0, 3.0]]}]},
+            {"data": [{"index": 0, "embedding": [None] * DIMENSION}]},
+            {"data": [{"index": 0, "embedding": [1e300] * DIMENSION}]},
+            {"embeddings": "no"},
+            {"embeddings": {"a": 1}},
+            {"choices": 7},
+            {"choices": [7]},
+            {"choices": [{"message": {"content": ["x"]}}]},
+            {"message": {"content": 7}},
+            ["a list"],
+            7,
+        ):
+            for kind in (OpenAI, Azure, Ollama):
+                with self.subTest(says=says, kind=kind):
+                    self.stub.failures, self.stub.says = [200] * 2, says
+                    report = await check(self.settings(kind, "/v1" if kind is OpenAI else ""))
+                    self.assertEqual([c["status"] for c in report["checks"]], ["fail", "fail"])
+        self.stub.failures, self.stub.says, self.stub.encoding = [], None, "gzip"
+        report = await check(self.settings(OpenAI, "/v1"))
+        for entry in report["checks"]:
+            self.assertIn("cannot be read", entry["detail"])
+
+    async def test_a_key_that_is_repeated(self) -> None:
+        for code in (400, 401, 403, 404, 500):
+            self.stub.failures = [code]
+            self.stub.says = {"error": {"message": "x" * (140 - len(KEY) // 2) + KEY}}
+            error = await self.refused(self.provider(OpenAI, attempts=1), str(code))
+            self.assertNotIn(KEY[:4], error.message)
 
     async def refused(self, provider, pattern: str) -> EngineError:
         with self.assertRaisesRegex(EngineError, pattern) as caught:
@@ -129,6 +181,62 @@ class Remote(unittest.IsolatedAsyncioTestCase):
         error = await self.refused(provider, "gateway does not let the engine reach api.example.com")
         self.assertIn("egress", error.hint)
         self.assertEqual(len(self.stub.seen), 1)
+
+    async def test_a_gateway_that_is_down(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            proxy = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with mock.patch.dict(os.environ, {"HTTPS_PROXY": proxy}):
+            provider = self.provider(OpenAI, api_base="https://api.example.com/v1")
+        error = await self.refused(provider, "the gateway does not answer")
+        self.assertIn("ragpod logs default egress", error.hint)
+
+    async def test_a_stream_that_is_refused_or_fails_first(self) -> None:
+        self.stub.failures = [429, 503]
+        parts = [part async for part in self.provider(OpenAI).tell("hello")]
+        self.assertEqual("".join(parts), "Answer to: hello")
+        self.stub.failures = [401]
+        with self.assertRaisesRegex(EngineError, r"refuses the key \(401\): not now"):
+            [part async for part in self.provider(OpenAI).tell("hello")]
+
+    async def test_answers_that_break_off(self) -> None:
+        self.stub.truncate = True
+        for kind, base in ((OpenAI, "/v1"), (Azure, ""), (Ollama, "")):
+            told = []
+            with self.assertRaisesRegex(EngineError, "broke off its answer"):
+                async for part in self.provider(kind, base).tell("hello"):
+                    told.append(part)
+            self.assertTrue(told)
+            await self.refused(self.provider(kind, base), "cannot connect|broke off")
+
+    async def test_a_provider_that_is_slow(self) -> None:
+        self.stub.slow = 3
+        with mock.patch.dict(os.environ, {"LLM_TIMEOUT": "1"}):
+            provider = self.provider(OpenAI, attempts=1)
+        await self.refused(provider, "did not answer in time")
+
+    async def test_the_check_tells_faults_apart(self) -> None:
+        async def found(**changes) -> list[tuple[str, str]]:
+            return [
+                (c["status"], c["detail"])
+                for c in (await check(self.settings(Azure, "", **changes)))["checks"]
+            ]
+
+        for status, detail in await found():
+            self.assertEqual(status, "pass", detail)
+        deployment = await found(llm_model="nope")
+        self.assertEqual([status for status, _ in deployment], ["pass", "fail"])
+        self.assertIn("has no model nope (404)", deployment[1][1])
+        self.assertIn("gives 8 dimensions, configured are 9", (await found(embedding_dim=9))[0][1])
+        self.assertIn("there is no host", (await found(api_base="http://no.such.host.invalid"))[0][1])
+        self.stub.failures = [503, 500]
+        asked = len(self.stub.seen)
+        self.assertIn("503", (await found())[0][1])
+        self.assertEqual(len(self.stub.seen), asked + 2)
+        self.key.write_text("wrong")
+        for status, detail in await found():
+            self.assertEqual(status, "fail")
+            self.assertIn("refuses the key (401)", detail)
 
     async def test_no_json(self) -> None:
         provider = self.provider(OpenAI)

@@ -6,6 +6,8 @@ import unittest
 from pathlib import Path
 
 from ragengine import scan
+from ragengine.errors import EngineError
+from ragengine.plan import Request
 
 
 class Patterns(unittest.TestCase):
@@ -62,7 +64,7 @@ class Walking(unittest.TestCase):
         return path
 
     def scan(self, **options) -> tuple[list[str], dict[str, str]]:
-        settings = {"recursive": True, "max_bytes": 1000} | options
+        settings = {"recursive": True, "max_bytes": 1000, "sources": [str(self.root)]} | options
         patterns = settings.pop("patterns", scan.DEFAULT_PATTERNS)
         roots = settings.pop("roots", [str(self.root)])
         found = scan.scan(roots, patterns, **settings)
@@ -106,6 +108,42 @@ class Walking(unittest.TestCase):
         both = [str(self.root / "src"), str(self.root / "secret")]
         self.assertIn("src/file.md", self.scan(roots=both)[0])
 
+    def test_a_root_outside_of_the_sources_is_refused(self) -> None:
+        secret = self.write("secrets/api-key.md", "a secret\n")
+        self.write("projects/a.md")
+        (self.root / "projects/link.md").symlink_to(secret)
+        (self.root / "projects/folder").symlink_to(secret.parent)
+        sources = [str(self.root / "projects")]
+        for name in (
+            "projects/../secrets/api-key.md",
+            "projects/link.md",
+            "projects/folder",
+            "projects/folder/api-key.md",
+            "secrets",
+            "projects-not/a.md",
+        ):
+            root = str(self.root / name)
+            self.assertEqual(self.scan(roots=[root], sources=sources)[0], [], name)
+            with self.assertRaisesRegex(EngineError, "does not lie in a source"):
+                Request([root], ["**"]).check(sources)
+        Request([str(self.root / "projects/a.md")], ["**"]).check(sources)
+
+    def test_each_folder_of_the_other_sources_is_one(self) -> None:
+        sources = [str(self.root / "projects"), str(self.root / "sources/*")]
+        self.write("sources/two/docs/a.md")
+        path = str(self.root / "sources/two/docs/a.md")
+        self.assertEqual(scan.source_of(path, sources), str((self.root / "sources/two").resolve()))
+        self.assertIsNone(scan.source_of(str(self.root / "sources"), sources))
+        self.assertIsNone(scan.source_of(str(self.root / "sources/two/../.."), sources))
+
+    def test_patterns_hold_for_a_file_that_is_named(self) -> None:
+        self.write("docs/a.md")
+        self.write("docs/.env")
+        roots = [str(self.root / "docs/a.md"), str(self.root / "docs/.env")]
+        files, skipped = self.scan(roots=roots, patterns=["docs/*.md"])
+        self.assertEqual((files, list(skipped)), (["docs/a.md"], ["docs/.env"]))
+        self.assertEqual(self.scan(roots=roots, patterns=["other/*.md"])[0], [])
+
     def test_overlapping_roots_give_each_file_once(self) -> None:
         self.write("a/one.md")
         roots = [str(self.root), str(self.root / "a"), str(self.root / "a/one.md")]
@@ -115,9 +153,10 @@ class Walking(unittest.TestCase):
         with open(os.fsencode(self.root) + b"/bad\xff.md", "wb") as file:
             file.write(b"x")
         self.write("line\nbreak.md")
-        files, skipped = self.scan()
+        self.write("blank.md ")
+        files, skipped = self.scan(patterns=["**/*"])
         self.assertEqual(files, [])
-        self.assertEqual(len(skipped), 2)
+        self.assertEqual(len(skipped), 3)
         for name in skipped:
             name.encode("utf-8")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import numpy as np
 
@@ -33,6 +33,15 @@ class Provider(abc.ABC):
         json_object: bool = False,
     ) -> str:
         """The model's answer to a prompt."""
+
+    async def tell(
+        self,
+        prompt: str,
+        system_prompt: str | None = None,
+        history: Sequence[dict[str, str]] = (),
+    ) -> AsyncIterator[str]:
+        """The same answer, as it is made."""
+        yield await self.complete(prompt, system_prompt, history)
 
     def brief(self, text: str) -> str:
         """What of an entity's or a relation's text is embedded."""
