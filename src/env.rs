@@ -1,5 +1,6 @@
 //! The process's surroundings, read once: the only reader of environment variables.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::io::IsTerminal;
 
@@ -11,6 +12,7 @@ use crate::error::{Error, Result};
 ///
 /// Directories follow the XDG Base Directory Specification: a relative value counts as unset.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is a fact of its own.
 pub struct Env {
     /// `$HOME`, or the passwd entry's.
     pub home: Utf8PathBuf,
@@ -28,12 +30,16 @@ pub struct Env {
     pub uid: u32,
     /// The login name, for hints such as `loginctl enable-linger NAME`.
     pub user: String,
+    /// `$RAGPOD_HOST`: the machine that commands run on, where set.
+    pub host: Option<String>,
     /// Standard input is a terminal: prompts are allowed.
     pub stdin_tty: bool,
     /// Standard output is a terminal.
     pub stdout_tty: bool,
     /// Standard error is a terminal: live progress is allowed.
     pub stderr_tty: bool,
+    /// `$RAGPOD_SCHEDULED` is set: ragpod runs this by itself, and it is nobody's use.
+    pub scheduled: bool,
 }
 
 impl Env {
@@ -61,11 +67,13 @@ impl Env {
             data_home: absolute("XDG_DATA_HOME")?.unwrap_or_else(|| home.join(".local/share")),
             runtime_dir: absolute("XDG_RUNTIME_DIR")?,
             bus_address: env::var("DBUS_SESSION_BUS_ADDRESS").ok().filter(|v| !v.is_empty()),
+            host: env::var("RAGPOD_HOST").ok(),
             uid: uid.as_raw(),
             user: passwd.map_or_else(|| uid.to_string(), |p| p.name),
             stdin_tty: std::io::stdin().is_terminal(),
             stdout_tty: std::io::stdout().is_terminal(),
             stderr_tty: std::io::stderr().is_terminal(),
+            scheduled: env::var_os("RAGPOD_SCHEDULED").is_some(),
             home,
         })
     }
@@ -80,6 +88,40 @@ impl Env {
     #[must_use]
     pub fn units(&self) -> Utf8PathBuf {
         self.config_home.join("containers/systemd/ragpod")
+    }
+
+    /// The same with the user's runtime directory where it always is, if it is there and nothing
+    /// says where it lies: clients of the Model Context Protocol start programs with little of
+    /// their environment.
+    #[must_use]
+    pub fn with_runtime_dir(&self) -> Self {
+        let mut env = self.clone();
+        if env.runtime_dir.is_none() && env.bus_address.is_none() {
+            let usual = Utf8PathBuf::from(format!("/run/user/{}", env.uid));
+            env.runtime_dir = Some(usual).filter(|dir| dir.is_dir());
+        }
+        env
+    }
+
+    /// The variables that somebody set to another directory than the usual one: a program of ours
+    /// that is started without them would look elsewhere.
+    #[must_use]
+    pub fn unusual_dirs(&self) -> BTreeMap<&'static str, String> {
+        [
+            ("XDG_CONFIG_HOME", &self.config_home, ".config"),
+            ("XDG_STATE_HOME", &self.state_home, ".local/state"),
+            ("XDG_DATA_HOME", &self.data_home, ".local/share"),
+        ]
+        .into_iter()
+        .filter(|(_, dir, usual)| **dir != self.home.join(usual))
+        .map(|(name, dir, _)| (name, dir.to_string()))
+        .collect()
+    }
+
+    /// Where the backups of all instances lie, a directory for each: `$XDG_DATA_HOME/ragpod/backups`.
+    #[must_use]
+    pub fn backups(&self) -> Utf8PathBuf {
+        self.data_home.join("ragpod/backups")
     }
 
     /// State of all instances: `$XDG_STATE_HOME/ragpod`.

@@ -9,6 +9,8 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::model::Name;
+
 /// What sort of failure it was; decides the exit code and is `error.kind` in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -74,16 +76,29 @@ impl Kind {
     #[must_use]
     pub fn default_hint(self) -> &'static str {
         match self {
-            Kind::Failed | Kind::Unit => "see what the services said: ragpod logs NAME -n 50",
-            Kind::Usage => "see the command's own help: ragpod help COMMAND",
+            Kind::Failed | Kind::Host | Kind::Io => "see what the host lacks: ragpod doctor",
+            Kind::Unit => "see which instances are in trouble: ragpod status",
+            Kind::Usage => "see what the command takes: the same with --help",
             Kind::Manifest => "correct the manifest and run the command again",
             Kind::Exists => "pick another name, or see what is there: ragpod list",
-            Kind::Host | Kind::Io => "see what the host lacks: ragpod doctor",
             Kind::Image => "build the images: ragpod image build",
             Kind::NoInstance => "see which instances there are: ragpod list",
-            Kind::NotRunning => "start it: ragpod up NAME",
+            Kind::NotRunning => "see which instances run: ragpod list",
             Kind::Interrupted => "see how things stand: ragpod status",
             Kind::Locked => "wait for the other command to end, then run this one again",
+        }
+    }
+
+    /// The same where it is known which instance it is about.
+    #[must_use]
+    pub fn hint_about(self, name: &Name) -> String {
+        match self {
+            Kind::Failed | Kind::Unit => {
+                format!("see what the services said: ragpod logs {name} -n 50")
+            }
+            Kind::NotRunning => format!("start it: ragpod up {name}"),
+            Kind::Interrupted => format!("see how it stands: ragpod status {name}"),
+            _ => self.default_hint().to_owned(),
         }
     }
 }
@@ -153,6 +168,25 @@ impl Error {
         self
     }
 
+    /// The same of a thing that has another name where it is read.
+    #[must_use]
+    pub fn rename(mut self, from: &str, to: &str) -> Self {
+        for text in self.causes.iter_mut().chain(&mut self.hints).chain([&mut self.message]) {
+            *text = text.replace(from, to);
+        }
+        self
+    }
+
+    /// Names the instance that it is about where only the kind knows what to type next.
+    #[must_use]
+    pub fn about(self, name: &Name) -> Self {
+        if !self.hints.is_empty() {
+            return self;
+        }
+        let hint = self.kind.hint_about(name);
+        self.hint(hint)
+    }
+
     /// What to type next; the kind's own default when the place that failed knew nothing better.
     #[must_use]
     pub fn hints(&self) -> Vec<&str> {
@@ -196,8 +230,30 @@ mod tests {
         for kind in Kind::ALL {
             let code = kind.exit_code();
             assert!((1..=4).contains(&code) || kind == Kind::Interrupted, "{kind:?}");
-            assert!(!Error::new(kind, "x").hints().is_empty());
+            // Whatever is printed can be typed as it stands: nothing in it is to be filled in.
+            for hint in [kind.default_hint().to_owned(), kind.hint_about(&"work".parse().unwrap())]
+            {
+                let filled = hint.chars().all(|c| !c.is_uppercase());
+                assert!(filled && hint.len() > 20, "{kind:?}: {hint}");
+            }
+            assert_eq!(Error::new(kind, "x").hints(), [kind.default_hint()]);
         }
+    }
+
+    #[test]
+    fn a_renamed_thing_is_renamed_throughout() {
+        let e = Error::failed("no /t/0/x").cause("/t/0/x: why").hint("see /t/0/x");
+        let e = e.rename("/t/0/x", "x");
+        assert_eq!((e.to_string().as_str(), e.hints()), ("no x: x: why", vec!["see x"]));
+    }
+
+    #[test]
+    fn a_hint_names_the_instance() {
+        let name = "work".parse().unwrap();
+        let failed = Error::failed("x").about(&name);
+        assert_eq!(failed.hints(), ["see what the services said: ragpod logs work -n 50"]);
+        let better = Error::failed("x").hint("do this").about(&name);
+        assert_eq!(better.hints(), ["do this"]);
     }
 
     #[test]

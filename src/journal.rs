@@ -1,10 +1,12 @@
 //! The journal: what the services of an instance said, and what it probably means.
 
 mod causes;
+mod record;
 
 pub use causes::{Cause, likely_cause};
+pub use record::{FIELDS, From, Record};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::Cmd;
 
 /// Which part of the journal is shown.
@@ -18,6 +20,10 @@ pub struct Show {
     pub since: Option<String>,
     /// The output format (journalctl(1), `--output=`); `None` is `short`.
     pub output: Option<String>,
+    /// Newest first.
+    pub reverse: bool,
+    /// Only what comes after this entry.
+    pub after: Option<String>,
 }
 
 /// The command that shows the journal of services, to take this process's place: what the
@@ -40,8 +46,39 @@ pub fn show<S: AsRef<str>>(services: &[S], show: &Show) -> Cmd {
     }
     if let Some(output) = &show.output {
         cmd = cmd.arg(format!("--output={output}"));
+        if output == "json" {
+            // Else fields of more than 4 KiB are null.
+            cmd = cmd.arg("--all");
+        }
+    }
+    if show.reverse {
+        cmd = cmd.arg("--reverse");
+    }
+    if let Some(cursor) = &show.after {
+        cmd = cmd.arg(format!("--after-cursor={cursor}"));
     }
     cmd
+}
+
+/// Whether the journal has anything that the containers of these names said, as far as this user
+/// may read it. One that keeps nothing, or shows nothing, has not.
+#[must_use]
+pub fn has_words_of<S: AsRef<str>>(containers: &[S]) -> bool {
+    let ask = Cmd::new("journalctl").args(["--quiet", "--no-pager", "--lines=1", "--output=cat"]);
+    let names = containers.iter().map(|name| format!("CONTAINER_NAME={}", name.as_ref()));
+    ask.args(names).stdout().is_ok_and(|text| !text.is_empty())
+}
+
+/// A time in systemd's words (systemd.time(7)) in seconds since 1970, as systemd itself reads it.
+///
+/// # Errors
+/// It is no such time.
+pub fn instant(words: &str) -> Result<String> {
+    let text = Cmd::new("systemd-analyze").args(["timestamp", "--", words]).stdout()?;
+    text.lines()
+        .find_map(|line| line.trim().strip_prefix("UNIX seconds: @"))
+        .map(|seconds| seconds.trim().to_owned())
+        .ok_or_else(|| Error::usage(format!("{words:?} is no time")))
 }
 
 /// The last `n` lines of a service, oldest first, without dates: for error messages. `since` is in
@@ -97,8 +134,12 @@ mod tests {
 
     #[test]
     fn the_command_is_journalctls() {
-        let options =
-            Show { follow: true, lines: Some(5), since: Some("1 hour ago".into()), output: None };
+        let options = Show {
+            follow: true,
+            lines: Some(5),
+            since: Some("1 hour ago".into()),
+            ..Show::default()
+        };
         assert_eq!(
             show(&["a.service", "b.service"], &options).line(),
             "journalctl --quiet --user-unit=a.service --user-unit=b.service --follow --lines=5 \

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ragpod::cli::{self, Cli};
+use ragpod::cli::Cli;
 use ragpod::env::Env;
 use ragpod::error::Error;
 use ragpod::output::Printer;
@@ -26,13 +26,15 @@ fn main() -> ExitCode {
     let env = Env::from_process();
     let tty = env.as_ref().is_ok_and(|e| e.stderr_tty);
     let printer = Printer::new(&cli.global, tty);
-    let summary = cli::summary(&args);
     let result = env.and_then(|env| {
-        tokio::runtime::Builder::new_current_thread()
+        let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|e| Error::failed("cannot start").cause(e.to_string()))?
-            .block_on(ragpod::commands::run(cli, &env, &printer, &summary))
+            .map_err(|e| Error::failed("cannot start").cause(e.to_string()))?;
+        let result = runtime.block_on(ragpod::commands::run(cli, &env, &printer, &args));
+        // A read of standard input that is under way cannot be called back, and is not waited for.
+        runtime.shutdown_background();
+        result
     });
     result.unwrap_or_else(|error| {
         printer.error(&error);

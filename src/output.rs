@@ -1,5 +1,6 @@
 //! Output: data on stdout, everything for people on stderr, colour only where it is wanted.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anstream::{AutoStream, ColorChoice};
@@ -10,6 +11,7 @@ use crate::cli::{Color, Global};
 use crate::error::{Error, Result};
 
 /// Where a command prints.
+#[derive(Clone)]
 #[allow(clippy::struct_excessive_bools)] // Each is an option of its own.
 pub struct Printer {
     choice: ColorChoice,
@@ -21,6 +23,8 @@ pub struct Printer {
     pub verbose: bool,
     /// Standard error is a terminal: live progress is allowed.
     pub live: bool,
+    /// Where files lie, and what they were called where the command was typed.
+    names: Vec<(String, String)>,
 }
 
 impl Printer {
@@ -38,7 +42,21 @@ impl Printer {
             verbose: global.verbose,
             // With --json, standard error has nothing but an error's document.
             live: stderr_tty && !global.quiet && !global.json,
+            names: Vec::new(),
         }
+    }
+
+    /// The same, but files are called by their second name wherever the first is printed.
+    #[must_use]
+    pub fn calling(mut self, names: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.names.extend(names);
+        self
+    }
+
+    fn called<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        self.names.iter().fold(text.into(), |text, (place, name)| {
+            if text.contains(place) { text.replace(place, name).into() } else { text }
+        })
     }
 
     /// Whether standard error gets colour.
@@ -52,8 +70,17 @@ impl Printer {
 
     /// Prints data. A closed pipe (`ragpod list | head -1`) ends the program quietly.
     pub fn data(&self, text: &str) -> Result<()> {
+        self.part(text).map(drop)
+    }
+
+    /// Prints a part of data that goes on; `false` when nobody reads it any more.
+    pub fn part(&self, text: &str) -> Result<bool> {
         let mut out = AutoStream::new(io::stdout().lock(), self.choice);
-        write_all(&mut out, text)
+        match out.write_all(self.called(text).as_bytes()).and_then(|()| out.flush()) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(e) => Err(Error::io("write to", "standard output", &e)),
+        }
     }
 
     /// Prints data as one JSON document.
@@ -112,16 +139,8 @@ impl Printer {
     /// Writes to standard error; when even that fails there is nobody to tell.
     fn stderr(&self, text: &str) {
         let mut out = AutoStream::new(io::stderr().lock(), self.choice);
-        let _ = out.write_all(text.as_bytes());
+        let _ = out.write_all(self.called(text).as_bytes());
         let _ = out.flush();
-    }
-}
-
-fn write_all(out: &mut impl Write, text: &str) -> Result<()> {
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(e) => Err(Error::io("write to", "standard output", &e)),
     }
 }
 

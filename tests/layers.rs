@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use ragpod::env::Env;
 use ragpod::error::Kind;
+use ragpod::host::Records;
 use ragpod::install::{Lock, Scope, UnitDir, plan};
 use ragpod::journal;
 use ragpod::model::{Name, Part};
@@ -309,9 +310,10 @@ fn a_key_that_this_podman_does_not_know_changes_nothing() {
 #[test]
 fn the_host_passes_its_own_checks() {
     let env = Env::from_process().unwrap();
-    let facts =
-        block_on(async { Ok(ragpod::host::Facts::gather(&env, &Podman::new(), &[]).await) })
-            .unwrap();
+    let facts = block_on(async {
+        Ok(ragpod::host::Facts::gather(&env, &Podman::new(), &[], Records::default()).await)
+    })
+    .unwrap();
     for check in ragpod::host::checks(&facts) {
         eprintln!("{check:?}");
         assert!(check.status < ragpod::host::Status::Fail, "{check:?}");

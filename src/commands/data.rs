@@ -1,14 +1,15 @@
-//! `init`, `ingest` and `secret`.
+//! `init`, `ingest`, `reindex` and `secret`.
 
 use std::process::ExitCode;
 
 use super::Front;
 use secrecy::SecretString;
 
-use crate::cli::{Ingest, One, Rotate, Secret, SecretOne};
+use crate::cli::{Import, Ingest, One, Reindex, Rotate, Secret, SecretOne};
 use crate::error::{Error, Result};
 use crate::model::{Name, SecretKey};
 use crate::ops;
+use crate::ops::import::Imported;
 use crate::ops::rotate::Rotated;
 
 pub(super) async fn init(front: &Front<'_>, args: &One) -> Result<ExitCode> {
@@ -25,6 +26,16 @@ pub(super) async fn ingest(front: &Front<'_>, args: &Ingest) -> Result<ExitCode>
         prune: args.prune,
         dry_run: args.dry_run,
     };
+    if let Some(instance) = ops::profile::foreign(front.quiet(), &args.name)? {
+        let (ran, code) =
+            front.with(async |ctx| ops::profile::ingest(ctx, &instance, &wish).await).await?;
+        if front.printer.json {
+            front.printer.document(&ran)?;
+        } else {
+            front.printer.data(&ran.sentences())?;
+        }
+        return Ok(ExitCode::from(code));
+    }
     let (summary, code) =
         front.with(async |ctx| ops::engine::ingest(ctx, &args.name, &wish).await).await?;
     if front.printer.json {
@@ -35,11 +46,67 @@ pub(super) async fn ingest(front: &Front<'_>, args: &Ingest) -> Result<ExitCode>
     Ok(ExitCode::from(code))
 }
 
+pub(super) async fn import(front: &Front<'_>, args: &Import) -> Result<ExitCode> {
+    let name = &args.name;
+    let from = ops::import::From::Named(args.source.clone());
+    ops::import::check(front.quiet(), &from)?;
+    let there = ops::import::documents(front.quiet(), name).await?;
+    if there > 0 {
+        front.confirm(&format!("the {there} documents of {name} are replaced"), args.yes)?;
+    }
+    let wish = ops::import::Wish {
+        from,
+        database: args.database.clone(),
+        image: args.image.clone(),
+        replace: there > 0,
+    };
+    let imported = front.with(async |ctx| ops::import::import(ctx, name, &wish).await).await?;
+    if front.printer.json {
+        front.printer.document(&imported)?;
+    } else {
+        tell(front, &imported);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what was brought over.
+pub(super) fn tell(front: &Front<'_>, imported: &Imported) {
+    for note in &imported.notes {
+        front.printer.warn(note);
+    }
+    let Imported { name, documents, chunks, entities, relations, .. } = imported;
+    front.printer.say(&format!(
+        "{name} has {documents} documents: {chunks} passages, {entities} entities, {relations} \
+         relations"
+    ));
+}
+
+pub(super) async fn reindex(front: &Front<'_>, args: &Reindex) -> Result<ExitCode> {
+    let name = &args.name;
+    if args.abandon {
+        let removed = ops::reindex::abandon(front.quiet(), name).await?;
+        let was = if removed { "is removed" } else { "was not there" };
+        front.printer.say(&format!("the unfinished index of {name} {was}"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let what = format!("the index of {name} is replaced once a new one is complete");
+    front.confirm(&what, args.yes)?;
+    let summary =
+        front.with(async |ctx| ops::reindex::reindex(ctx, name, args.drop_missing).await).await?;
+    if front.printer.json {
+        front.printer.document(&summary)?;
+    } else {
+        front.printer.data(&summary.sentences(false))?;
+        front.printer.say(&format!("{name}: the new index is in use"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) async fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode> {
     match verb {
         Secret::Set(args) => {
             let value = value(front, &args.name, &args.key)?;
-            let running = ops::secrets::set(front.quiet(), &args.name, &args.key, &value)?;
+            let running = ops::secrets::set(front.quiet(), &args.name, &args.key, &value).await?;
             front.printer.say(&format!("{} of {} is set", args.key, args.name));
             if running {
                 front.printer.say(&format!("to use it now: ragpod up {}", args.name));
@@ -58,7 +125,7 @@ pub(super) async fn secret(front: &Front<'_>, verb: &Secret) -> Result<ExitCode>
             }
         }
         Secret::Rm(args) => {
-            if !ops::secrets::remove(front.quiet(), &args.name, &args.key)? {
+            if !ops::secrets::remove(front.quiet(), &args.name, &args.key).await? {
                 return Err(Error::failed(format!("{} has no secret {}", args.name, args.key))
                     .hint(format!("see which there are: ragpod secret list {}", args.name)));
             }

@@ -9,6 +9,7 @@ use fs_err as fs;
 use super::Front;
 use crate::cli::Cli;
 use crate::error::{Error, Result};
+use crate::manifest::reference;
 
 pub(super) fn completions(front: &Front<'_>, shell: clap_complete::Shell) -> Result<ExitCode> {
     let mut script = Vec::new();
@@ -30,6 +31,8 @@ pub(super) fn pages(front: &Front<'_>, dir: Option<&Utf8Path>) -> Result<ExitCod
     let mut command = Cli::command();
     command.build();
     write_pages(dir, &command, "ragpod")?;
+    let file = dir.join("ragpod.toml.5");
+    fs::write(&file, reference::page()).map_err(|e| Error::io("write", &file, &e))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -41,7 +44,8 @@ fn write_pages(dir: &Utf8Path, command: &clap::Command, name: &str) -> Result<()
         .map_err(|e| Error::io("write", "a manual page", &e))?;
     let file = dir.join(format!("{name}.1"));
     fs::write(&file, page).map_err(|e| Error::io("write", &file, &e))?;
-    for verb in command.get_subcommands().filter(|v| v.get_name() != "help") {
+    // Hidden ones are for systemd, not for people.
+    for verb in command.get_subcommands().filter(|v| v.get_name() != "help" && !v.is_hide_set()) {
         write_pages(dir, verb, &format!("{name}-{}", verb.get_name()))?;
     }
     Ok(())

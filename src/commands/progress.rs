@@ -56,7 +56,10 @@ impl<'a> Live<'a> {
 
     fn end_step(&self) {
         for bar in [self.step.take(), self.bar.take()].into_iter().flatten() {
+            bar.disable_steady_tick();
             bar.finish_and_clear();
+            // One that is only cleared can leave its last line on the screen.
+            self.bars.borrow().remove(&bar);
         }
     }
 
@@ -153,6 +156,13 @@ impl Progress for Live<'_> {
             }
             return;
         }
+        self.at(done, total, at);
+    }
+
+    fn at(&self, done: u64, total: u64, what: &str) {
+        if !self.printer.live {
+            return;
+        }
         let mut slot = self.bar.borrow_mut();
         let bar = slot.get_or_insert_with(|| {
             let bar = self.bars.borrow().add(ProgressBar::new(total));
@@ -164,7 +174,7 @@ impl Progress for Live<'_> {
         });
         bar.set_length(total);
         bar.set_position(done);
-        bar.set_message(at.to_owned());
+        bar.set_message(what.to_owned());
     }
 
     fn done(&self, text: &str) {

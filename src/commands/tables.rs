@@ -1,4 +1,4 @@
-//! `list`, `status`, `audit`, `doctor`, `image`: what is there, as tables for people and JSON for programs.
+//! `list`, `status`, `audit`, `provider`, `image`: what is there, as tables for people and JSON for programs.
 
 use std::process::ExitCode;
 
@@ -7,16 +7,16 @@ use owo_colors::OwoColorize;
 use serde_json::json;
 
 use super::Front;
-use crate::cli::{Audit, Image, Status};
+use super::doctor::verdicts;
+use crate::cli::{Audit, Image, Provider, Status};
 use crate::error::{Kind, Result};
-use crate::host::{Check, Status as Verdict};
 use crate::model::ImageKind;
 use crate::ops;
 use crate::ops::status::{InstanceStatus, ServiceStatus, State};
 use crate::output::{human_bytes, human_seconds};
 
 /// A table without lines, as `systemctl` and `podman` print them.
-fn table<const N: usize>(head: [&str; N], right: &[usize]) -> Table {
+pub(super) fn table<const N: usize>(head: [&str; N], right: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
     table.set_content_arrangement(ContentArrangement::Disabled);
@@ -31,13 +31,24 @@ fn table<const N: usize>(head: [&str; N], right: &[usize]) -> Table {
     table
 }
 
-fn print(front: &Front<'_>, table: &Table) -> Result<()> {
-    // Trailing blanks of the last column would wrap on a narrow terminal.
-    let text: String = table.lines().map(|l| l.trim_end().to_owned() + "\n").collect();
-    front.printer.data(&text)
+pub(super) fn print(front: &Front<'_>, table: &Table) -> Result<()> {
+    front.printer.data(&lines(table))
 }
 
-fn coloured(state: State) -> String {
+/// A table as text. Trailing blanks of the last column would wrap on a narrow terminal.
+pub(super) fn lines(table: &Table) -> String {
+    table.lines().map(|l| l.trim_end().to_owned() + "\n").collect()
+}
+
+/// The state, with whether a use starts what does not run.
+fn state_of(i: &InstanceStatus) -> String {
+    match i.at_rest {
+        Some(_) => format!("{} (idle)", i.state.as_str()).dimmed().to_string(),
+        None => coloured(i.state),
+    }
+}
+
+pub(super) fn coloured(state: State) -> String {
     let word = state.as_str();
     match state {
         State::Running => word.green().to_string(),
@@ -47,7 +58,7 @@ fn coloured(state: State) -> String {
     }
 }
 
-fn or_dash(value: Option<impl ToString>) -> String {
+pub(super) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |v| v.to_string())
 }
 
@@ -71,7 +82,7 @@ pub(super) async fn list(front: &Front<'_>) -> Result<ExitCode> {
     for i in &instances {
         rows.add_row([
             i.name.clone(),
-            coloured(i.state),
+            state_of(i),
             i.health.to_owned(),
             or_dash(i.memory_bytes().map(human_bytes)),
             i.restarts().to_string(),
@@ -80,18 +91,36 @@ pub(super) async fn list(front: &Front<'_>) -> Result<ExitCode> {
     }
     print(front, &rows)?;
     for i in &instances {
+        if let Some(unfinished) = &i.unfinished {
+            front.printer.warn(&format!("{}: {unfinished}", i.name));
+        }
         if let Some(problem) = &i.problem {
             front.printer.warn(&format!("{}: {problem}", i.name));
+        }
+        for chore in &i.schedule {
+            if let Some(why) = &chore.failed {
+                let what = match chore.what {
+                    // What was ingested, or that not all is watched.
+                    "watch" => "its watch".to_owned(),
+                    what => format!("its last {what} failed"),
+                };
+                front.printer.warn(&format!("{}: {what}: {why}", i.name));
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn status(front: &Front<'_>, args: &Status) -> Result<ExitCode> {
-    let instances = ops::status::status(front.quiet(), &args.names).await?;
+    let mut instances = ops::status::status(front.quiet(), &args.names).await?;
+    let mut code = ExitCode::SUCCESS;
+    if let ([name], [instance]) = (args.names.as_slice(), instances.as_mut_slice()) {
+        instance.engine = ops::profile::status(front.quiet(), name).await?;
+        code = instance.engine.as_ref().map_or(code, |said| ExitCode::from(said.exit_code));
+    }
     if front.printer.json {
         front.printer.document(&json!({ "instances": instances }))?;
-        return Ok(ExitCode::SUCCESS);
+        return Ok(code);
     }
     if instances.is_empty() {
         front.printer.say("no instances yet; make one: ragpod create NAME --source DIR");
@@ -102,15 +131,24 @@ pub(super) async fn status(front: &Front<'_>, args: &Status) -> Result<ExitCode>
         }
         one(front, instance)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 fn one(front: &Front<'_>, i: &InstanceStatus) -> Result<()> {
-    let mut head = format!("{}: {}", i.name.bold(), coloured(i.state));
+    let mut head = format!("{}: {}", i.name.bold(), state_of(i));
+    if let Some(why) = &i.at_rest {
+        head.push_str(&format!(", {why}; its next use starts it"));
+    }
     if i.state == State::Running {
         head.push_str(", healthy");
     }
+    if let Some(generation) = i.generation {
+        head.push_str(&format!(", generation {generation}"));
+    }
     front.printer.data(&(head + "\n"))?;
+    if let Some(unfinished) = &i.unfinished {
+        front.printer.data(&format!("  {} {unfinished}\n", "unfinished:".red()))?;
+    }
     if let Some(problem) = &i.problem {
         front.printer.data(&format!("  {} {problem}\n", "problem:".red()))?;
     }
@@ -137,70 +175,49 @@ fn one(front: &Front<'_>, i: &InstanceStatus) -> Result<()> {
         ))?;
     }
     if let Some(at) = &i.last_ingest {
+        // As the engine writes it where it is no time.
+        let at = at.parse::<jiff::Timestamp>().map_or_else(|_| at.clone(), when);
         front.printer.data(&format!("  last ingest: {at}\n"))?;
+    }
+    for chore in &i.schedule {
+        let when =
+            chore.last.as_ref().map_or_else(|| "not yet".to_owned(), |at| format!("last {at}"));
+        let now = if chore.active { ", at work" } else { "" };
+        let line = match &chore.failed {
+            Some(why) => format!("{when}, {} {why}", "failed:".red()),
+            None if ["idle", "watch"].contains(&chore.what) => String::from("on"),
+            None => when,
+        };
+        front
+            .printer
+            .data(&format!("  by itself: {} ({}): {line}{now}\n", chore.what, chore.unit))?;
+    }
+    if let Some(said) = &i.engine {
+        front.printer.data(&format!("  its engine says (exit code {}):\n", said.exit_code))?;
+        for line in said.output.lines() {
+            front.printer.data(&format!("    {line}\n"))?;
+        }
     }
     Ok(())
 }
 
-/// `2026-11-24 20:01:07, 3min ago`, in the local time zone.
+/// Seconds since 1970, as [`when`].
 fn since(seconds: u64) -> String {
-    let ago = ServiceStatus::ago(seconds);
-    i64::try_from(seconds).ok().and_then(|s| jiff::Timestamp::from_second(s).ok()).map_or_else(
-        || "-".to_owned(),
-        |at| {
-            let zoned = at.to_zoned_datetime(jiff::tz::TimeZone::system());
-            format!("{}, {} ago", zoned.strftime("%F %T"), human_seconds(ago))
-        },
-    )
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|s| jiff::Timestamp::from_second(s).ok())
+        .map_or_else(|| "-".to_owned(), when)
 }
 
-pub(super) async fn doctor(front: &Front<'_>) -> Result<ExitCode> {
-    let checks = ops::doctor::doctor(front.quiet()).await;
-    let bad = checks.iter().any(|c| c.status == Verdict::Fail);
-    if front.printer.json {
-        front.printer.document(&json!({ "checks": checks }))?;
-    } else {
-        let text = verdicts(checks.iter(), front.printer.quiet);
-        front.printer.data(&text)?;
-        if bad {
-            front.printer.say("this host cannot run instances yet: see the lines that say fail");
-        }
-    }
-    Ok(ExitCode::from(if bad { 3 } else { 0 }))
-}
-
-/// The first few of many findings; JSON has them all.
-fn shortened(detail: &str, most: usize) -> String {
-    let findings: Vec<&str> = detail.split("; ").collect();
-    if findings.len() <= most + 1 {
-        return detail.to_owned();
-    }
-    format!("{}; and {} more", findings[..most].join("; "), findings.len() - most)
-}
-
-/// Checks for people, one a line, with the cure below; `quiet` leaves out what passed.
-fn verdicts<'a>(checks: impl Iterator<Item = &'a Check> + Clone, quiet: bool) -> String {
-    let width = checks.clone().map(|c| c.id.len()).max().unwrap_or(0);
-    let mut text = String::new();
-    for Check { id, status, detail, fix } in checks {
-        let detail = shortened(detail, if *status == Verdict::Pass { 3 } else { 8 });
-        let mark = match status {
-            Verdict::Pass if quiet => continue,
-            Verdict::Pass => "pass".green().to_string(),
-            Verdict::Warn => "warn".yellow().to_string(),
-            Verdict::Fail => "fail".red().to_string(),
-            Verdict::Skip => "skip".dimmed().to_string(),
-        };
-        text.push_str(&format!("{mark}  {id:<width$} {detail}\n"));
-        if let Some(fix) = fix {
-            text.push_str(&format!("      {:<width$} {} {fix}\n", "", "cure:".cyan()));
-        }
-    }
-    text
+/// `2026-11-24 20:01:07 CET, 3min ago`, in the local time zone.
+fn when(at: jiff::Timestamp) -> String {
+    let ago = ServiceStatus::ago(u64::try_from(at.as_second()).unwrap_or(0));
+    let zoned = at.to_zoned_datetime(jiff::tz::TimeZone::system());
+    format!("{}, {} ago", zoned.strftime("%F %T %Z"), human_seconds(ago))
 }
 
 pub(super) async fn audit(front: &Front<'_>, args: &Audit) -> Result<ExitCode> {
-    let audit = front.with(async |ctx| ops::audit::audit(ctx, args.name.as_ref()).await).await?;
+    let audit = front.with(async |ctx| ops::audit::audit(ctx, &args.names).await).await?;
     if front.printer.json {
         front.printer.document(&audit)?;
     } else {
@@ -228,12 +245,29 @@ pub(super) async fn audit(front: &Front<'_>, args: &Audit) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+pub(super) async fn provider(front: &Front<'_>, verb: &Provider) -> Result<ExitCode> {
+    let Provider::Test(args) = verb;
+    let report = front.with(async |ctx| ops::provider::test(ctx, &args.name).await).await?;
+    if front.printer.json {
+        front.printer.document(&report)?;
+    } else {
+        let place = report.base_url.as_deref().unwrap_or("in the engine");
+        front.printer.say(&format!("{}: {}, {place}", report.instance, report.provider));
+        front.printer.data(&verdicts(report.checks.iter(), front.printer.quiet))?;
+    }
+    Ok(ExitCode::from(u8::from(!report.works())))
+}
+
 pub(super) async fn image(front: &Front<'_>, verb: &Image) -> Result<ExitCode> {
     match verb {
         Image::Build(args) => {
             let which = if args.which.is_empty() { &ImageKind::ALL[..] } else { &args.which };
+            let base = args.base.as_deref();
             front
-                .with(async |ctx| ops::images::build_all(ctx, which, args.base.as_deref()))
+                .with(async |ctx| match &args.engine_context {
+                    Some(checkout) => ops::images::build_upstream(ctx, checkout, base),
+                    None => ops::images::build_all(ctx, which, base),
+                })
                 .await?;
         }
         Image::List => {

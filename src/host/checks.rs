@@ -7,12 +7,12 @@ use super::{Check, Status};
 use crate::error::Error;
 use crate::podman::require;
 
-/// Below this there is a warning: an image alone takes half of it.
-const LITTLE_SPACE: u64 = 2 << 30;
+mod records;
+mod storage;
+mod system;
+
 /// Podman maps at least this many ids into a container.
 const ENOUGH_IDS: u64 = 65_536;
-/// An instance takes eight locks: containers, infra, pod and volumes.
-const FEW_LOCKS: u64 = 64;
 
 /// All checks, in the order in which one would cure what they find.
 #[must_use]
@@ -24,8 +24,11 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         bus(facts),
         linger(facts),
         config_home(facts),
+        system::folders(facts),
         subids(facts),
         id_maps(facts),
+        podman_ids(facts),
+        system::namespaces(facts),
     ];
     checks.extend([
         helper(facts, "catatonit", "pods cannot be made", "catatonit"),
@@ -36,13 +39,20 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
     ]);
     checks.extend([
         runtime(facts),
-        cgroups(facts),
-        storage(facts),
-        locks(facts),
-        space("state-space", "the state directory", facts.free_state),
-        space("storage-space", "Podman's storage", facts.free_storage),
-        images(facts),
-        journal(facts),
+        system::cgroups(facts),
+        storage::driver(facts),
+        storage::locks(facts),
+        storage::space("state-space", "the state directory", facts.free_state, 16 << 20),
+        storage::space("storage-space", "Podman's storage", facts.free_storage, 512 << 20),
+        storage::inodes(facts),
+        storage::images(facts),
+        system::journal(facts),
+        system::network_online(facts),
+        system::labels(facts),
+        system::clock(facts),
+        records::ports(facts),
+        records::unfinished(facts),
+        records::leftovers(facts),
     ]);
     checks
 }
@@ -64,11 +74,36 @@ fn podman(facts: &Facts) -> Check {
 }
 
 fn quadlet(facts: &Facts) -> Check {
-    match (&facts.generator, &facts.podman) {
-        (Ok(path), _) => Check::new("quadlet", Status::Pass, path.as_str()),
-        (Err(_), Err(_)) => Check::new("quadlet", Status::Skip, "comes with Podman"),
-        (Err(e), Ok(_)) => failed("quadlet", Status::Fail, e),
+    const ID: &str = "quadlet";
+    const WHOLE: &str =
+        "sudo apt install --reinstall podman, sudo dnf reinstall podman; podman --version";
+    let path = match (&facts.generator, &facts.podman) {
+        (Ok(path), _) => path,
+        (Err(_), Err(_)) => return Check::new(ID, Status::Skip, "comes with Podman"),
+        (Err(e), Ok(_)) => return failed(ID, Status::Fail, e),
+    };
+    if !facts.generator_linked {
+        return Check::new(
+            ID,
+            Status::Fail,
+            "systemd does not run it: it is not among the user's generators",
+        )
+        .fix(WHOLE);
     }
+    match &facts.generated {
+        Ok(against) if against.is_empty() => Check::new(ID, Status::Pass, path.as_str()),
+        Ok(against) => Check::new(ID, Status::Fail, format!("{path}: {}", against.join("; ")))
+            .fix(format!("see all that it says: {path} -user -dryrun; if it is damaged: {WHOLE}")),
+        Err(e) => {
+            Check::new(ID, Status::Fail, format!("{path} does not run: {}", said(e))).fix(WHOLE)
+        }
+    }
+}
+
+/// An error's line and its causes in one line.
+fn said(e: &Error) -> String {
+    let causes = e.causes.iter().flat_map(|cause| cause.lines());
+    std::iter::once(e.message.as_str()).chain(causes).collect::<Vec<_>>().join("; ")
 }
 
 fn user(facts: &Facts) -> Check {
@@ -85,6 +120,15 @@ fn bus(facts: &Facts) -> Check {
         Ok(manager) => {
             Check::new("user-systemd", Status::Pass, format!("systemd {}", manager.version))
         }
+        Err(_) if facts.bus_only_missing => Check::new(
+            "user-systemd",
+            Status::Fail,
+            "the user's systemd runs, and its bus does not",
+        )
+        .fix(
+            "systemctl --user start dbus.socket; where there is no such unit: sudo apt install \
+             dbus-user-session, then log in again",
+        ),
         Err(e) => failed("user-systemd", Status::Fail, e),
     }
 }
@@ -160,12 +204,43 @@ fn subids(facts: &Facts) -> Check {
 }
 
 fn id_maps(facts: &Facts) -> Check {
+    const ID: &str = "newuidmap";
     let there = |name| facts.programs.get(name).is_some_and(Option::is_some);
-    if there("newuidmap") && there("newgidmap") {
-        Check::new("newuidmap", Status::Pass, "newuidmap and newgidmap are there")
+    if !(there("newuidmap") && there("newgidmap")) {
+        return Check::new(ID, Status::Fail, "newuidmap or newgidmap is not installed")
+            .fix("sudo apt install uidmap, sudo dnf install shadow-utils");
+    }
+    if !facts.may_map {
+        return Check::new(ID, Status::Fail, "newuidmap or newgidmap lacks its rights: neither setuid nor a capability")
+            .fix("sudo apt install --reinstall uidmap, sudo dnf reinstall shadow-utils; or: sudo chmod u+s /usr/bin/newuidmap /usr/bin/newgidmap");
+    }
+    Check::new(ID, Status::Pass, "newuidmap and newgidmap are there")
+}
+
+/// Podman keeps the ids that the user had when its namespace was made.
+fn podman_ids(facts: &Facts) -> Check {
+    const ID: &str = "podman-ids";
+    let (Ok(info), Some(given)) = (&facts.info, facts.subids.uids) else {
+        return Check::new(ID, Status::Skip, "Podman does not say");
+    };
+    // The first one is the user's own.
+    let has = info.host.id_mappings.uidmap.iter().map(|r| r.size).sum::<u64>().saturating_sub(1);
+    if has == given || given == 0 {
+        return Check::new(ID, Status::Pass, format!("Podman's namespace has {has} user ids"));
+    }
+    let status = if has < ENOUGH_IDS { Status::Fail } else { Status::Warn };
+    let check = Check::new(
+        ID,
+        status,
+        format!("Podman's namespace has {has} user ids, and by now the user has {given}"),
+    );
+    if info.store.container_store.running == 0 {
+        check.fix("podman system migrate")
     } else {
-        Check::new("newuidmap", Status::Fail, "newuidmap or newgidmap is not installed")
-            .fix("sudo apt install uidmap, sudo dnf install shadow-utils")
+        check.fix(
+            "this stops all of your containers: podman system migrate; then start the instances \
+             again: ragpod up NAME",
+        )
     }
 }
 
@@ -177,6 +252,12 @@ fn helper(facts: &Facts, name: &'static str, without: &str, package: &str) -> Ch
     }
 }
 
+/// Whether Podman says nothing of itself because it has nothing to run containers with: the one that
+/// its configuration names is not there, whatever else is installed.
+fn no_runtime(e: &Error) -> bool {
+    e.causes.iter().any(|cause| cause.contains("OCI runtime"))
+}
+
 fn runtime(facts: &Facts) -> Check {
     const ID: &str = "oci-runtime";
     let there = |name| facts.programs.get(name).is_some_and(Option::is_some);
@@ -184,96 +265,14 @@ fn runtime(facts: &Facts) -> Check {
         Ok(info) if !info.host.oci_runtime.name.is_empty() => {
             Check::new(ID, Status::Pass, info.host.oci_runtime.name.as_str())
         }
+        Err(e) if no_runtime(e) => Check::new(ID, Status::Fail, said(e)).fix(format!(
+            "{}; or correct `runtime` in ~/.config/containers/containers.conf",
+            install("crun")
+        )),
         _ if there("crun") => Check::new(ID, Status::Pass, "crun"),
         _ if there("runc") => Check::new(ID, Status::Pass, "runc"),
         _ => {
             Check::new(ID, Status::Fail, "neither crun nor runc is installed").fix(install("crun"))
-        }
-    }
-}
-
-fn cgroups(facts: &Facts) -> Check {
-    const ID: &str = "cgroups";
-    let Some(controllers) = &facts.controllers else {
-        return Check::new(ID, Status::Fail, "control groups are not of version 2")
-            .fix("boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line");
-    };
-    let lacking: Vec<&str> =
-        ["memory", "pids"].into_iter().filter(|c| !controllers.iter().any(|h| h == c)).collect();
-    if lacking.is_empty() {
-        Check::new(ID, Status::Pass, format!("version 2 with {}", controllers.join(", ")))
-    } else {
-        Check::new(
-            ID,
-            Status::Warn,
-            format!("limits have no effect: no control of {} for users", lacking.join(", ")),
-        )
-        .fix(
-            "delegate them: a drop-in for user@.service with [Service] Delegate=memory pids \
-             (systemctl edit user@.service)",
-        )
-    }
-}
-
-fn storage(facts: &Facts) -> Check {
-    const ID: &str = "storage-driver";
-    match &facts.info {
-        Ok(info) if info.store.graph_driver_name == "vfs" => {
-            Check::new(ID, Status::Warn, "vfs, which copies a whole image for every container")
-                .fix("use overlay: driver = \"overlay\" in storage.conf (containers-storage.conf(5)), then: podman system reset")
-        }
-        Ok(info) => Check::new(ID, Status::Pass, info.store.graph_driver_name.as_str()),
-        Err(e) if facts.podman.is_ok() => failed(ID, Status::Fail, e),
-        Err(_) => Check::new(ID, Status::Skip, "Podman cannot be asked"),
-    }
-}
-
-fn locks(facts: &Facts) -> Check {
-    const ID: &str = "podman-locks";
-    match facts.info.as_ref().ok().and_then(|i| i.host.free_locks) {
-        Some(free) if free < FEW_LOCKS => Check::new(
-            ID,
-            Status::Warn,
-            format!("{free} left: each container and volume takes one"),
-        )
-        .fix("raise num_locks in containers.conf(5), then: podman system renumber"),
-        Some(free) => Check::new(ID, Status::Pass, format!("{free} free")),
-        None => Check::new(ID, Status::Skip, "Podman does not say"),
-    }
-}
-
-fn space(id: &'static str, what: &str, free: Option<u64>) -> Check {
-    match free {
-        None => Check::new(id, Status::Skip, format!("cannot look at {what}")),
-        Some(bytes) if bytes < LITTLE_SPACE => {
-            Check::new(id, Status::Warn, format!("{} MiB free for {what}", bytes >> 20))
-                .fix("free some space: podman image prune; df -h")
-        }
-        Some(bytes) => Check::new(id, Status::Pass, format!("{} GiB free for {what}", bytes >> 30)),
-    }
-}
-
-fn images(facts: &Facts) -> Check {
-    match &facts.missing_images {
-        Ok(missing) if missing.is_empty() => Check::new("images", Status::Pass, "all are here"),
-        Ok(missing) => {
-            let names: Vec<&str> = missing.iter().map(crate::model::ImageRef::as_str).collect();
-            Check::new("images", Status::Warn, format!("not here yet: {}", names.join(", ")))
-                .fix("ragpod image build")
-        }
-        Err(_) => Check::new("images", Status::Skip, "Podman cannot be asked"),
-    }
-}
-
-fn journal(facts: &Facts) -> Check {
-    match &facts.journal {
-        Ok(()) => Check::new("journal", Status::Pass, "the user's journal can be read"),
-        Err(e) => {
-            let user = &facts.user;
-            Check::new("journal", Status::Warn, e.to_string()).fix(format!(
-                "make the journal persistent (sudo mkdir /var/log/journal; sudo systemctl restart \
-                 systemd-journald) or let {user} read it: sudo usermod -aG systemd-journal {user}"
-            ))
         }
     }
 }

@@ -3,20 +3,36 @@
 //! Every check says what it saw and, where that is no good, what cures it. [`Status::Fail`] means
 //! that an instance cannot run here; [`Status::Warn`] that it can, with something less.
 
+pub mod cgroup;
 mod checks;
 mod facts;
+mod info;
+mod kernel;
 mod look;
+mod records;
+mod remedy;
 
 use serde::Serialize;
 
 pub use checks::checks;
-pub use facts::{Facts, IdMap, Info, Manager};
+pub use facts::{Facts, IdMap, Manager, NetworkOnline};
+pub use info::{Info, InfoHost, InfoStore};
+pub use kernel::{Listeners, Namespaces};
+pub use records::{Published, Records, Unfinished, published_port};
+pub use remedy::{NETWORK_DROP_IN, Remedy, remedies};
 
 /// Whether the user's systemd can limit memory: control groups of version 2 with that controller
 /// delegated. Reads one file.
 #[must_use]
 pub fn limits_memory(uid: u32) -> bool {
     look::controllers(uid).is_some_and(|all| all.iter().any(|c| c == "memory"))
+}
+
+/// How much memory a service of the user's takes, in bytes, as the kernel counts it; `None` of what
+/// does not run, and where nobody counts. Reads one file.
+#[must_use]
+pub fn memory_of(uid: u32, service: &str) -> Option<u64> {
+    look::memory(uid, service)
 }
 
 /// How a check came out.

@@ -19,6 +19,9 @@ use crate::model::Name;
 pub enum Scope {
     /// One instance: its manifest, state, secrets and services.
     Instance(Name),
+    /// The backups of one instance: one is made, restored or imported beside at a time. Taken before
+    /// an instance's lock.
+    Backups(Name),
     /// The unit directory of all instances; held shortly, and taken after an instance's lock.
     Units,
 }
@@ -27,6 +30,7 @@ impl Scope {
     fn path(&self, state: &Utf8Path) -> Utf8PathBuf {
         match self {
             Scope::Instance(name) => state.join(name.as_str()).join("lock"),
+            Scope::Backups(name) => state.join(name.as_str()).join("backups.lock"),
             Scope::Units => state.join("units.lock"),
         }
     }
@@ -52,7 +56,10 @@ impl fmt::Display for Holder {
 }
 
 /// How often a held lock is tried again.
-const POLL: Duration = Duration::from_millis(50);
+pub const POLL: Duration = Duration::from_millis(50);
+
+/// How often in a row somebody may delete the directory between its making and the file's.
+const DELETED: u32 = 100;
 
 /// A lock that is held, until it is dropped.
 #[derive(Debug)]
@@ -69,6 +76,7 @@ impl Lock {
     /// # Errors
     /// [`Kind::Locked`] with the holder after the time, [`Kind::Io`] when there can be no lock
     /// file.
+    #[allow(clippy::needless_pass_by_value)] // Most callers make it for this.
     pub fn take(
         state: &Utf8Path,
         scope: Scope,
@@ -76,32 +84,13 @@ impl Lock {
         timeout: Duration,
         waiting: &mut dyn FnMut(&Holder),
     ) -> Result<Self> {
-        let path = scope.path(state);
         let started = Instant::now();
         let mut told = None;
         loop {
-            // Each time: `rm` deletes the directory with the lock's file in it.
-            if let Some(dir) = path.parent() {
-                create_dirs(dir, 0o700)?;
-            }
-            let mut file = match open(&path) {
-                Err(e) if e.kind() == io::ErrorKind::NotFound && started.elapsed() < timeout => {
-                    continue;
-                }
-                opened => opened.map_err(|e| Error::io("create", &path, &e))?,
+            let holder = match Self::attempt(state, &scope, doing)? {
+                Ok(lock) => return Ok(lock),
+                Err(holder) => holder,
             };
-            match file.try_lock() {
-                // Deleted between opening and locking: that lock would keep nobody out.
-                Ok(()) if !is_at(&file, &path) => continue,
-                Ok(()) => {
-                    // Only a courtesy: a full disk keeps nobody from the lock.
-                    drop(note(&mut file, doing));
-                    return Ok(Self { file, scope });
-                }
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, &e)),
-            }
-            let holder = holder(&mut file);
             if started.elapsed() >= timeout {
                 return Err(locked(&scope, &holder));
             }
@@ -111,6 +100,46 @@ impl Lock {
             }
             std::thread::sleep(POLL.min(timeout.saturating_sub(started.elapsed())));
         }
+    }
+
+    /// Takes a lock as [`Lock::take`] does if nobody holds it; gives the holder otherwise.
+    ///
+    /// # Errors
+    /// [`Kind::Io`] when there can be no lock file.
+    pub fn attempt(state: &Utf8Path, scope: &Scope, doing: &str) -> Result<Result<Self, Holder>> {
+        let path = scope.path(state);
+        let mut gone = 0;
+        loop {
+            // Each time: `rm` deletes the directory with the lock's file in it.
+            if let Some(dir) = path.parent() {
+                create_dirs(dir, 0o700)?;
+            }
+            let mut file = match open(&path) {
+                Err(e) if e.kind() == io::ErrorKind::NotFound && gone < DELETED => {
+                    gone += 1;
+                    continue;
+                }
+                opened => opened.map_err(|e| Error::io("create", &path, &e))?,
+            };
+            match file.try_lock() {
+                // Deleted between opening and locking: that lock would keep nobody out.
+                Ok(()) if !is_at(&file, &path) => {}
+                Ok(()) => {
+                    // Only a courtesy: a full disk keeps nobody from the lock.
+                    drop(note(&mut file, doing));
+                    return Ok(Ok(Self { file, scope: scope.clone() }));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(Err(holder(&mut file))),
+                Err(TryLockError::Error(e)) => return Err(Error::io("lock", &path, &e)),
+            }
+        }
+    }
+
+    /// Whether somebody holds a lock now.
+    #[must_use]
+    pub fn is_held(state: &Utf8Path, scope: &Scope) -> bool {
+        let held = |file: File| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+        File::open(scope.path(state)).is_ok_and(held)
     }
 
     /// What it is for.
@@ -151,9 +180,12 @@ fn holder(file: &mut File) -> Holder {
     Holder { pid: pid.parse().ok(), doing: doing.to_owned() }
 }
 
-fn locked(scope: &Scope, holder: &Holder) -> Error {
+/// The error of whoever does not wait any longer.
+#[must_use]
+pub fn locked(scope: &Scope, holder: &Holder) -> Error {
     let what = match scope {
         Scope::Instance(name) => format!("instance {name}"),
+        Scope::Backups(name) => format!("what is kept of {name}"),
         Scope::Units => "the unit directory".to_owned(),
     };
     let error = Error::new(Kind::Locked, format!("{what} is held by {holder}"));

@@ -79,6 +79,14 @@ impl Plan {
         self.create.is_empty() && self.update.is_empty() && self.delete.is_empty()
     }
 
+    /// Whether a file is one that the change makes, replaces or deletes.
+    #[must_use]
+    pub fn concerns(&self, file: &str) -> bool {
+        self.create.contains_key(file)
+            || self.update.contains_key(file)
+            || self.delete.contains(file)
+    }
+
     /// The files to be written, with their text.
     pub fn writes(&self) -> impl Iterator<Item = (&String, &String)> {
         self.create.iter().chain(&self.update)
@@ -88,13 +96,6 @@ impl Plan {
     #[must_use]
     pub fn result(&self) -> BTreeSet<String> {
         self.create.keys().chain(self.update.keys()).chain(&self.unchanged).cloned().collect()
-    }
-
-    /// The services whose units appear, change or go, whole set.
-    #[must_use]
-    pub fn touched(&self) -> BTreeSet<Part> {
-        let files = self.create.keys().chain(self.update.keys()).chain(&self.delete);
-        files.filter_map(|f| Part::of_file(f)).map(|(_, part)| part).collect()
     }
 }
 
@@ -185,7 +186,6 @@ mod tests {
         assert_eq!(plan.unchanged, ["hybridrag-a.pod".to_owned()].into());
         assert_eq!(plan.drop_ins, ["hybridrag-a-app.container.d/10-x.conf"]);
         assert_eq!(plan.foreign, ["mine.container", "link.container"]);
-        assert_eq!(plan.touched(), [Part::Network, Part::Egress, Part::App].into());
         assert_eq!(installed.names(), [name("a"), name("a-b")].into());
     }
 

@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use crate::error::{Error, Result};
 
 /// What tells a file from a changed one: its inode, time of last change and length.
-type Mark = (u64, i64, i64, u64);
+pub(super) type Mark = (u64, i64, i64, u64);
 
 /// Every entry of a tree, by its path below the root.
 pub(super) fn marks(root: &Utf8Path) -> Result<BTreeMap<PathBuf, Mark>> {
@@ -50,6 +50,39 @@ pub(super) fn copy(from: &Utf8Path, to: &Utf8Path, uid: u32) -> Result<()> {
         }
     })
     .map_err(|e| cross_device(from, to, &e).unwrap_or_else(|| Error::io("copy", from, &e)))
+}
+
+/// Brings into `to` what appeared in `from` since `before` was taken, but for entries that are
+/// `ours`. What only changed inside has been changed in both: they share it.
+pub(super) fn carry_over(
+    from: &Utf8Path,
+    to: &Utf8Path,
+    before: &BTreeMap<PathBuf, Mark>,
+    ours: &dyn Fn(&Path) -> bool,
+) -> Result<()> {
+    walk(from.as_std_path(), Path::new(""), &mut |path, meta| {
+        let known = before.get(path).is_some_and(|mark| mark.0 == meta.ino());
+        if known || ours(path) {
+            return Ok(());
+        }
+        let (source, target) = (from.as_std_path().join(path), to.as_std_path().join(path));
+        if meta.is_dir() {
+            return match std::fs::create_dir(&target) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                result => result,
+            };
+        }
+        match std::fs::remove_file(&target) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        if meta.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(&source)?, &target)
+        } else {
+            link(&source, &target, meta.is_file())
+        }
+    })
+    .map_err(|e| Error::io("copy", from, &e))
 }
 
 /// A hard link; a copy where links are not to be had (somebody else's file under

@@ -32,6 +32,8 @@ pub enum Step {
     Checked,
     /// The copy is durable.
     Synced,
+    /// Nobody has changed the directory since it was copied.
+    Compared,
     /// The copy is in place.
     Exchanged,
     /// What it replaced is deleted.
@@ -40,8 +42,29 @@ pub enum Step {
 
 impl Step {
     /// All steps, in order.
-    pub const ALL: [Step; 6] =
-        [Step::Staged, Step::Written, Step::Checked, Step::Synced, Step::Exchanged, Step::Cleaned];
+    pub const ALL: [Step; 7] = [
+        Step::Staged,
+        Step::Written,
+        Step::Checked,
+        Step::Synced,
+        Step::Compared,
+        Step::Exchanged,
+        Step::Cleaned,
+    ];
+
+    /// A word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Step::Staged => "staged",
+            Step::Written => "written",
+            Step::Checked => "checked",
+            Step::Synced => "synced",
+            Step::Compared => "compared",
+            Step::Exchanged => "exchanged",
+            Step::Cleaned => "cleaned",
+        }
+    }
 }
 
 const STAGE: &str = ".stage-";
@@ -49,6 +72,13 @@ const BEFORE: &str = ".before-";
 
 /// How often a change starts again because somebody else changed the directory meanwhile.
 const ATTEMPTS: usize = 3;
+
+/// Whose a unit or a drop-in is, by where it lies.
+#[must_use]
+pub fn owner(file: &Utf8Path) -> Option<Name> {
+    let part = |c: camino::Utf8Component<'_>| Part::of_file(c.as_str().trim_end_matches(".d"));
+    file.components().rev().find_map(part).map(|(name, _)| name)
+}
 
 /// The flat directory of all instances' units.
 #[derive(Clone, Debug)]
@@ -119,7 +149,8 @@ impl UnitDir {
         let entries = match self.dir.read_dir_utf8() {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(parts),
-            Err(e) => return Err(Error::io("read", &self.dir, &e)),
+            // What stands in its place is told best by who looks for it.
+            Err(e) => return self.exists().and(Err(Error::io("read", &self.dir, &e))),
         };
         for entry in entries {
             // A name that is no UTF-8 is nobody's unit of ours.
@@ -188,16 +219,26 @@ impl UnitDir {
         if now != before {
             return Ok(false);
         }
+        at(Step::Compared);
         if let Some(parent) = self.dir.parent() {
             create_dirs(parent, 0o755)?;
         }
         if there {
             self.exchange(&staged)?;
+            // In the instant before, too, somebody may have written a file. It is in the old
+            // directory now; a unit of this instance is ours to replace.
+            let ours = |path: &std::path::Path| path.to_str().is_some_and(|p| plan.concerns(p));
+            let carried = tree::carry_over(&staged, &self.dir, &before.unwrap_or_default(), &ours);
+            if let Err(e) = carried {
+                // Nothing that is somebody's is lost: it is all in the old directory.
+                self.exchange(&staged)?;
+                return Err(e);
+            }
         } else {
             self.rename(&staged, &self.dir)?;
         }
-        self.sync_parents()?;
         at(Step::Exchanged);
+        self.sync_parents()?;
         if there {
             // The stage is the old directory now. The change is done: what cannot be deleted
             // is left to the next run's sweep.
@@ -232,6 +273,42 @@ impl UnitDir {
             }
         }
         Ok(())
+    }
+
+    /// The copies of the directory that killed commands left: see [`UnitDir::sweep`].
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<Utf8PathBuf> {
+        let entries = self.staging.read_dir_utf8().into_iter().flatten().flatten();
+        entries
+            .filter(|e| e.file_name().starts_with(STAGE) || e.file_name().starts_with(BEFORE))
+            .map(|e| e.path().to_owned())
+            .collect()
+    }
+
+    /// The values of a key, wherever an installed unit or a drop-in has it: the file and the value.
+    /// What cannot be read has none.
+    #[must_use]
+    pub fn values(&self, key: &str) -> Vec<(Utf8PathBuf, String)> {
+        let files = |dir: &Utf8Path| -> Vec<Utf8PathBuf> {
+            let entries = dir.read_dir_utf8().into_iter().flatten().flatten();
+            let mut paths: Vec<Utf8PathBuf> = entries.map(|e| e.path().to_owned()).collect();
+            paths.sort();
+            paths
+        };
+        let (dirs, units): (Vec<_>, Vec<_>) =
+            files(&self.dir).into_iter().partition(|p| p.is_dir());
+        let drop_ins = dirs.iter().flat_map(|dir| files(dir));
+        let mut found = Vec::new();
+        for file in units.into_iter().chain(drop_ins) {
+            let Ok(text) = std::fs::read_to_string(&file) else { continue };
+            for line in text.lines() {
+                let Some((name, value)) = line.split_once('=') else { continue };
+                if name.trim() == key {
+                    found.push((file.clone(), value.trim().to_owned()));
+                }
+            }
+        }
+        found
     }
 
     /// Whether the directory is there.
@@ -327,6 +404,7 @@ fn write_into(staged: &Utf8Path, plan: &Plan) -> Result<()> {
     }
     for (file, text) in plan.writes() {
         let path = staged.join(file);
+        crate::fault::write().map_err(|e| Error::io("write", &path, &e))?;
         std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)

@@ -149,7 +149,7 @@ const ROWS: &[Row] = &[
         parts: &[],
         says: &[&["password authentication failed"]],
         cause: "the database does not accept the password in the secret",
-        hint: "the volume was made with another one: set the role's password, or start anew: ragpod down NAME --volumes",
+        hint: "have the database take it: ragpod exec NAME --service postgres -- ragpod-initdb",
     },
 ];
 

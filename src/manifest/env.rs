@@ -15,6 +15,7 @@ const OURS: &[(&str, &str)] = &[
     ("API_KEY_FILE", "provider.api_key"),
     ("API_CA_FILE", "provider.ca_file"),
     ("BATCH_SIZE", "engine.batch_size"),
+    ("MAX_PARALLEL_INSERT", "engine.concurrency"),
     ("HTTP_PROXY", "egress.mode"),
     ("HTTPS_PROXY", "egress.mode"),
     ("ALL_PROXY", "egress.mode"),
@@ -64,7 +65,7 @@ pub(super) fn refusal(name: &str) -> Option<(String, String)> {
         return Some(("ragpod sets this variable".to_owned(), format!("use {key} instead")));
     }
     if upper.starts_with("RAGPOD_")
-        || ["HYBRIDRAG_STATE", "HYBRIDRAG_SOCKET"].contains(&upper.as_str())
+        || ["HYBRIDRAG_STATE", "HYBRIDRAG_SOCKET", "HYBRIDRAG_SOURCES"].contains(&upper.as_str())
     {
         return Some(("ragpod sets this variable".to_owned(), "remove it".to_owned()));
     }

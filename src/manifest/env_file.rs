@@ -22,6 +22,23 @@ pub struct Var {
     pub value: SecretString,
     /// The line that sets it, from 1.
     pub line: usize,
+    /// Whether a dollar sign in it is one: it stood in single quotes, or has one escaped.
+    pub literal: bool,
+}
+
+/// Where a variable went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Into this key of the manifest.
+    Key(&'static str),
+    /// Into this secret.
+    Secret(SecretKey),
+    /// It names the source folder.
+    Source,
+    /// To the engine, through `[env]`.
+    Env,
+    /// Nowhere, for this reason.
+    LeftOut(String),
 }
 
 /// An env file, sorted into what it means for an instance.
@@ -37,6 +54,8 @@ pub struct Split {
     pub source: Option<String>,
     /// Variables that were left out, and why; never their values.
     pub ignored: Vec<(EnvName, String)>,
+    /// Where each went, in the order in which they came.
+    pub fates: Vec<Fate>,
 }
 
 /// Reads an env file: comments, `export`, single and double quotes, CRLF and a byte order mark are
@@ -65,12 +84,15 @@ pub fn parse(bytes: &[u8], file: &str) -> Result<Vec<Var>, Vec<Problem>> {
             continue;
         }
         let Some((name, value)) = assignment(line, start, &log) else { continue };
+        let literal = line.split_once('=').is_some_and(|(_, value)| {
+            value.trim_start().starts_with('\'') || value.contains("\\$")
+        });
         if let Some(first) = vars.iter().find(|v| v.name == name) {
             let message = format!("it was set before, on line {}", first.line);
             log.add(start, name.as_str(), message, Some("keep one of the two".to_owned()));
             continue;
         }
-        vars.push(Var { name, value, line: number + 1 });
+        vars.push(Var { name, value, line: number + 1, literal });
     }
     let problems = log.into_problems();
     if problems.is_empty() { Ok(vars) } else { Err(problems) }
@@ -143,33 +165,56 @@ fn unquote(value: &str) -> Result<String, &'static str> {
 /// ragpod settles by itself is left out with the reason, everything else goes to the engine.
 #[must_use]
 pub fn split(vars: Vec<Var>) -> Split {
-    let kind = provider(&vars);
+    split_for(vars, None)
+}
+
+/// The same for a provider that somebody chose.
+#[must_use]
+pub fn split_for(vars: Vec<Var>, chosen: Option<ProviderKind>) -> Split {
+    let kind = chosen.or_else(|| provider(&vars));
     let mut split = Split::default();
     if let Some(kind) = kind {
         split.settings.push(("provider.kind", kind.as_str().to_owned()));
     }
     for var in vars {
-        let target = target(var.name.as_str(), kind);
-        let value = var.value.expose_secret();
-        match target {
-            _ if value.is_empty() => split.ignore(var.name, "it is empty"),
-            Target::Setting(key) => split.settings.push((key, value.to_owned())),
-            Target::Secret(key) => split.secrets.push((key, var.value)),
-            Target::Source => split.source = Some(value.to_owned()),
-            Target::Ignored(why) => split.ignore(var.name, why),
-            Target::Engine => match (env::refusal(var.name.as_str()), value.parse::<Text>()) {
-                (Some((why, _)), _) => split.ignore(var.name, &why),
-                (None, Ok(text)) => split.env.push((var.name, text)),
-                (None, Err(_)) => split.ignore(var.name, "its value is no single line of text"),
-            },
-        }
+        let fate = split.sort(var, kind);
+        split.fates.push(fate);
     }
     split
 }
 
 impl Split {
-    fn ignore(&mut self, name: EnvName, why: &str) {
-        self.ignored.push((name, why.to_owned()));
+    /// Puts a variable where it belongs.
+    fn sort(&mut self, var: Var, kind: Option<ProviderKind>) -> Fate {
+        let target = target(var.name.as_str(), kind);
+        let value = var.value.expose_secret();
+        let why = match target {
+            _ if value.is_empty() => "it is empty".to_owned(),
+            Target::Setting(key) => {
+                self.settings.push((key, value.to_owned()));
+                return Fate::Key(key);
+            }
+            Target::Secret(key) => {
+                self.secrets.push((key.clone(), var.value));
+                return Fate::Secret(key);
+            }
+            Target::Source => {
+                self.source = Some(value.to_owned());
+                return Fate::Source;
+            }
+            Target::Ignored(why) => why.to_owned(),
+            Target::Engine => match (env::refusal(var.name.as_str()), value.parse::<Text>()) {
+                (Some((why, _)), _) => why,
+                (None, Ok(_)) if holds_secret(value) => HOLDS_SECRET.to_owned(),
+                (None, Ok(text)) => {
+                    self.env.push((var.name, text));
+                    return Fate::Env;
+                }
+                (None, Err(_)) => "its value is no single line of text".to_owned(),
+            },
+        };
+        self.ignored.push((var.name, why.clone()));
+        Fate::LeftOut(why)
     }
 }
 
@@ -239,8 +284,42 @@ fn target(name: &str, kind: Option<ProviderKind>) -> Target {
         "POSTGRES_INITDB_ARGS" => Target::Ignored("the image makes the cluster as it must be"),
         "BACKEND_TYPE" => Target::Ignored("the backend is always postgres"),
         "BATCH_SIZE" => Target::Setting("engine.batch_size"),
+        "MAX_PARALLEL_INSERT" => Target::Setting("engine.concurrency"),
         "HOST_PROJECTS_PATH" => Target::Source,
         _ if is_secret_name(name) => Target::Ignored(UNSAFE),
         _ => Target::Engine,
+    }
+}
+
+/// Why an address with a password in it goes nowhere.
+pub(super) const HOLDS_SECRET: &str =
+    "its value holds a user name or a password, and a manifest holds no secret";
+
+/// Whether a value is an address with a user, a password or a token in it:
+/// `scheme://user:password@host`, `scheme://host/?password=…`.
+pub(super) fn holds_secret(value: &str) -> bool {
+    let Some((_, rest)) = value.split_once("://") else { return false };
+    let mut parameters = rest.split(['?', '&', ';']).skip(1).filter_map(|p| p.split_once('='));
+    rest.contains('@') || parameters.any(|(name, _)| is_secret_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_with_secrets_in_them() {
+        for secret in [
+            "postgres://u:pw@db/x",
+            "postgres://u:p/w@db/x",
+            "https://token@host",
+            "postgresql://db/x?user=u&password=pw",
+            "https://host/?api_key=1",
+        ] {
+            assert!(holds_secret(secret), "{secret}");
+        }
+        for plain in ["https://host/path?top_k=4", "u@example.org", "text", "redis://host:6379/0"] {
+            assert!(!holds_secret(plain), "{plain}");
+        }
     }
 }

@@ -13,7 +13,16 @@ pub const KEYS: &[&str] = &[
     "engine.image",
     "engine.memory",
     "engine.batch_size",
+    "engine.concurrency",
     "engine.commands",
+    "engine.commands.serve",
+    "engine.commands.health",
+    "engine.commands.init",
+    "engine.commands.ingest",
+    "engine.commands.query",
+    "engine.commands.status",
+    "engine.commands.interactive",
+    "engine.commands.mcp",
     "provider.kind",
     "provider.base_url",
     "provider.api_version",
@@ -31,9 +40,13 @@ pub const KEYS: &[&str] = &[
     "hardening.keep_capabilities",
     "hardening.new_privileges",
     "hardening.root_user",
+    "backup.keep",
+    "backup.recipient",
     "schedule.ingest",
     "schedule.backup",
     "schedule.idle_stop",
+    "schedule.watch",
+    "schedule.notify",
 ];
 
 /// The tables of a manifest, in their order.
@@ -45,6 +58,7 @@ pub const SECTIONS: &[&str] = &[
     "source",
     "egress",
     "hardening",
+    "backup",
     "schedule",
     "env",
 ];
@@ -66,7 +80,10 @@ pub(super) fn nearest<'k>(
 /// in another table, or all that there are.
 pub(super) fn suggest(section: &str, wrong: &str) -> String {
     let own = || {
-        KEYS.iter().filter_map(move |k| k.strip_prefix(section).and_then(|k| k.strip_prefix('.')))
+        KEYS.iter()
+            .filter_map(move |k| k.strip_prefix(section).and_then(|k| k.strip_prefix('.')))
+            // Those of a table within this one are no keys of its own.
+            .filter(|k| !k.contains('.'))
     };
     if is_secret_name(wrong) {
         return "a manifest holds no secret: give it with ragpod secret set NAME KEY".to_owned();

@@ -4,6 +4,10 @@
 //! problems instead of stopping at the first. `template` writes the manifest of a new instance,
 //! `env_file` reads the `.env` of an older deployment.
 
+mod commands;
+pub mod compose;
+pub mod edit;
+mod engine;
 mod env;
 pub mod env_file;
 mod hardening;
@@ -12,6 +16,7 @@ mod path;
 mod problem;
 mod provider;
 mod raw;
+pub mod reference;
 mod resolve;
 mod source;
 mod table;

@@ -51,6 +51,9 @@ fn resolve(text: &str, home: &Utf8Path) -> Result<Utf8PathBuf, Refusal> {
     if ["/proc", "/sys", "/dev", "/run"].iter().any(|special| normal.starts_with(special)) {
         return Err((format!("{normal} is no place for files, but the system's own state"), None));
     }
+    if normal == "/" {
+        return Err(("the whole file system cannot be mounted".to_owned(), None));
+    }
     // In the service that Podman before 6.0 generates, a backslash there joins two lines.
     if normal.as_str().ends_with('\\') {
         return Err(("it ends in a backslash, which cannot be mounted".to_owned(), None));

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::keys::{self, KEYS, SECTIONS};
 use super::problem::{At, Log};
 use super::table::{Table, said};
-use crate::model::Relaxation;
+use crate::model::{Command, Relaxation};
 
 /// A value that may be missing.
 pub(super) type Field<T> = Option<At<T>>;
@@ -26,6 +26,7 @@ pub(super) struct Raw {
     pub sources: Vec<RawSource>,
     pub egress: RawEgress,
     pub hardening: Vec<(Relaxation, At<Vec<At<String>>>)>,
+    pub backup: RawBackup,
     pub schedule: RawSchedule,
     pub env: Vec<(At<String>, At<String>)>,
 }
@@ -52,8 +53,12 @@ pub(super) struct RawEngine {
     pub image: Field<String>,
     pub memory: Field<String>,
     pub batch_size: Field<i64>,
-    pub commands: Field<()>,
+    pub concurrency: Field<i64>,
+    pub commands: Field<Vec<RawCommand>>,
 }
+
+/// An entry of `[engine.commands]`; `None` when it is no list.
+pub(super) type RawCommand = (Command, Option<At<Vec<At<String>>>>);
 
 #[derive(Debug, Default)]
 pub(super) struct RawProvider {
@@ -85,10 +90,18 @@ pub(super) struct RawEgress {
 }
 
 #[derive(Debug, Default)]
+pub(super) struct RawBackup {
+    pub keep: Field<i64>,
+    pub recipient: Field<String>,
+}
+
+#[derive(Debug, Default)]
 pub(super) struct RawSchedule {
     pub ingest: Field<String>,
     pub backup: Field<String>,
     pub idle_stop: Field<String>,
+    pub watch: Field<bool>,
+    pub notify: Field<Vec<At<String>>>,
 }
 
 /// Reads the manifest; what is wrong goes into the log. `None` when it is no TOML.
@@ -115,6 +128,7 @@ pub(super) fn read(text: &str, log: &Log<'_>) -> Option<Raw> {
         sources: sources(document, log),
         egress: egress(&mut Table::top(document, "egress", log)),
         hardening: hardening(&mut Table::top(document, "hardening", log)),
+        backup: backup(&mut Table::top(document, "backup", log)),
         schedule: schedule(&mut Table::top(document, "schedule", log)),
         env: env(document, log),
     })
@@ -160,14 +174,28 @@ fn postgres(table: &mut Table<'_, '_>) -> RawPostgres {
 
 fn engine(table: &mut Table<'_, '_>) -> RawEngine {
     let raw = RawEngine {
-        profile: table.text("profile", "\"lightrag\""),
+        profile: table.text("profile", "\"lightrag\", \"hybridrag\" or \"custom\""),
         image: table.text("image", "an image such as \"localhost/ragpod/engine:latest\""),
         memory: table.text("memory", "an amount such as \"4G\""),
         batch_size: table.integer("batch_size", "a number from 1 to 1000"),
-        commands: table.get("commands").map(|value| At::new((), &value.span())),
+        concurrency: table.integer("concurrency", "a number from 1 to 64"),
+        commands: commands(table),
     };
     table.end();
     raw
+}
+
+fn commands(table: &mut Table<'_, '_>) -> Field<Vec<RawCommand>> {
+    let mut table = table.table("commands", "engine.commands")?;
+    let mut commands = Vec::new();
+    for command in Command::ALL {
+        if table.get(command.key()).is_some() {
+            let words = table.texts(command.key(), "a list such as [\"program\", \"argument\"]");
+            commands.push((command, words));
+        }
+    }
+    table.end();
+    Some(At { value: commands, at: table.at })
 }
 
 fn provider(table: &mut Table<'_, '_>) -> RawProvider {
@@ -206,11 +234,22 @@ fn hardening(table: &mut Table<'_, '_>) -> Vec<(Relaxation, At<Vec<At<String>>>)
     lists
 }
 
+fn backup(table: &mut Table<'_, '_>) -> RawBackup {
+    let raw = RawBackup {
+        keep: table.integer("keep", "a number such as 7"),
+        recipient: table.text("recipient", "a public key of age's such as \"age1…\""),
+    };
+    table.end();
+    raw
+}
+
 fn schedule(table: &mut Table<'_, '_>) -> RawSchedule {
     let raw = RawSchedule {
         ingest: table.text("ingest", "a calendar expression such as \"hourly\""),
         backup: table.text("backup", "a calendar expression such as \"daily\""),
         idle_stop: table.text("idle_stop", "a time span such as \"30min\""),
+        watch: table.boolean("watch"),
+        notify: table.texts("notify", "a list such as [\"notify-send\", \"HybridRAG\"]"),
     };
     table.end();
     raw

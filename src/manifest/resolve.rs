@@ -8,11 +8,10 @@ use std::str::FromStr;
 use camino::Utf8Path;
 
 use super::problem::{At, Log};
-use super::raw::{Raw, RawEgress, RawEngine, RawInstance, RawPostgres, RawSchedule};
-use super::{env, hardening, provider, source};
+use super::raw::{Raw, RawBackup, RawEgress, RawInstance, RawPostgres, RawSchedule};
+use super::{engine, env, hardening, provider, source};
 use crate::model::{
-    Egress, Endpoint, Engine, ImageRef, Instance, Name, PgIdent, Postgres, Profile, Provider,
-    Schedule, Text,
+    Backup, Egress, Endpoint, ImageRef, Instance, Name, PgIdent, Postgres, Provider, Schedule, Text,
 };
 
 /// The instance that a manifest describes; `None` when the log has a problem.
@@ -25,8 +24,8 @@ pub(super) fn resolve(
     // Every part is resolved before the first `?`, so that each tells its problems.
     let name = name(&raw.instance, expected_name, log);
     let postgres = postgres(&raw.postgres, log);
-    let engine = engine(&raw.engine, log);
     let provider = provider::resolve(&raw.provider, home, log);
+    let engine = engine::resolve(&raw.engine, provider.as_ref(), log);
     let sources = source::resolve(&raw.sources, home, log);
     let egress = if let Some(provider) = &provider {
         egress(&raw.egress, raw.provider.base_url.as_ref(), provider, log)
@@ -37,6 +36,7 @@ pub(super) fn resolve(
         None
     };
     let hardening = hardening::resolve(&raw.hardening, log);
+    let backup = backup(&raw.backup, log);
     let schedule = schedule(&raw.schedule, log);
     let env = env::resolve(&raw.env, log);
     Some(Instance {
@@ -48,6 +48,7 @@ pub(super) fn resolve(
         sources: sources?,
         egress: egress?,
         hardening: hardening?,
+        backup: backup?,
         schedule: schedule?,
         env: env?,
     })
@@ -134,39 +135,6 @@ fn postgres(raw: &RawPostgres, log: &Log<'_>) -> Option<Postgres> {
         user: user.ok()?.or_else(default)?,
         memory: memory.ok()?,
         image: image.ok()?.unwrap_or_else(ImageRef::postgres),
-    })
-}
-
-fn engine(raw: &RawEngine, log: &Log<'_>) -> Option<Engine> {
-    const LATER: &str = "this version of ragpod has \"lightrag\" only";
-    let profile = match raw.profile.as_ref().map(|p| (p.value.as_str(), p.at)) {
-        None | Some(("lightrag", _)) => Some(Profile::Lightrag),
-        Some((other @ ("hybridrag" | "custom"), at)) => {
-            let message = format!("{other:?} is not available in this version");
-            log.add(at, "engine.profile", message, Some("use \"lightrag\"".to_owned()));
-            None
-        }
-        Some((other, at)) => {
-            let message = format!("{other:?} is no profile");
-            log.add(at, "engine.profile", message, Some(LATER.to_owned()));
-            None
-        }
-    };
-    if let Some(commands) = &raw.commands {
-        let message = "commands of one's own are for profile = \"custom\"";
-        log.add(commands.at, "engine.commands", message, Some(LATER.to_owned()));
-    }
-    let image = parsed(raw.image.as_ref(), "engine.image", log);
-    let memory = parsed(raw.memory.as_ref(), "engine.memory", log);
-    let batch_size = number(raw.batch_size.as_ref(), "engine.batch_size", 1000, log);
-    if raw.commands.is_some() {
-        return None;
-    }
-    Some(Engine {
-        profile: profile?,
-        image: image.ok()?.unwrap_or_else(ImageRef::engine),
-        memory: memory.ok()?,
-        batch_size: batch_size.ok()?.unwrap_or(10),
     })
 }
 
@@ -259,13 +227,45 @@ fn egress(
     }
 }
 
+fn backup(raw: &RawBackup, log: &Log<'_>) -> Option<Backup> {
+    let keep = number(raw.keep.as_ref(), "backup.keep", 1000, log);
+    let recipient = parsed(raw.recipient.as_ref(), "backup.recipient", log);
+    Some(Backup { keep: keep.ok()?.unwrap_or(Backup::KEEP), recipient: recipient.ok()? })
+}
+
 fn schedule(raw: &RawSchedule, log: &Log<'_>) -> Option<Schedule> {
-    let ingest = parsed::<Text>(raw.ingest.as_ref(), "schedule.ingest", log);
-    let backup = parsed::<Text>(raw.backup.as_ref(), "schedule.backup", log);
-    let idle_stop = parsed::<Text>(raw.idle_stop.as_ref(), "schedule.idle_stop", log);
-    let schedule =
-        Schedule { ingest: ingest.ok()?, backup: backup.ok()?, idle_stop: idle_stop.ok()? };
-    Some(schedule)
+    let ingest = parsed(raw.ingest.as_ref(), "schedule.ingest", log);
+    let backup = parsed(raw.backup.as_ref(), "schedule.backup", log);
+    let idle_stop = parsed(raw.idle_stop.as_ref(), "schedule.idle_stop", log);
+    let notify = notify(raw.notify.as_ref(), log);
+    Some(Schedule {
+        ingest: ingest.ok()?,
+        backup: backup.ok()?,
+        idle_stop: idle_stop.ok()?,
+        watch: raw.watch.as_ref().is_some_and(|w| w.value),
+        notify: notify?,
+    })
+}
+
+/// The command with its arguments; `None` when it was refused. Its program is one that a service
+/// finds: an absolute path, or a name.
+fn notify(raw: Option<&At<Vec<At<String>>>>, log: &Log<'_>) -> Option<Vec<Text>> {
+    const KEY: &str = "schedule.notify";
+    let Some(list) = raw else { return Some(Vec::new()) };
+    let Some(program) = list.value.first() else {
+        let hint = "name a program: notify = [\"notify-send\", \"HybridRAG\"]".to_owned();
+        log.add(list.at, KEY, "the list is empty", Some(hint));
+        return None;
+    };
+    let relative = program.value.contains('/') && !program.value.starts_with('/');
+    if relative {
+        let hint = "write the program's whole path, or its name alone".to_owned();
+        log.add(program.at, KEY, "a service has no folder of yours to look in", Some(hint));
+    }
+    // An empty argument is one, too, but a text of ours has a character.
+    let words: Vec<_> = list.value.iter().map(|word| parse_at::<Text>(word, KEY, log)).collect();
+    let words = words.into_iter().collect::<Result<Vec<_>, ()>>().ok()?;
+    (!relative).then_some(words)
 }
 
 /// The map that `[env]` becomes.

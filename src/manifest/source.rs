@@ -47,12 +47,7 @@ fn path(raw: &RawSource, home: &Utf8Path, log: &Log<'_>) -> Result<Utf8PathBuf, 
         log.add(raw.at, KEY, "it is missing", Some(hint));
         return Err(());
     };
-    let path = expand(field, KEY, home, log)?;
-    if path == "/" {
-        log.add(field.at, KEY, "the whole file system cannot be a source", None);
-        return Err(());
-    }
-    Ok(path)
+    expand(field, KEY, home, log)
 }
 
 fn pattern(raw: &RawSource, log: &Log<'_>) -> Result<Option<Text>, ()> {

@@ -122,6 +122,21 @@ impl<'a, 'i> Table<'a, 'i> {
         Some(At::new(texts, &value.span()))
     }
 
+    /// A table within this one; `section` is its dotted name.
+    pub(super) fn table(&mut self, key: &'static str, section: &'static str) -> Option<Self> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                Some(Self::new(section, Some(table), value.span().start, self.log))
+            }
+            other => {
+                let expected = format!("a table: [{section}]");
+                self.wrong(key, value.span().start, said(other), &expected);
+                None
+            }
+        }
+    }
+
     /// `{ secret = "KEY" }`. Whatever else stands there may be the secret itself, and is not
     /// repeated.
     pub(super) fn secret(&mut self, key: &'static str) -> Field<String> {

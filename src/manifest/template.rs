@@ -65,7 +65,9 @@ impl New {
     /// A value of text for a key, as an env file gives it; what must be a number becomes one.
     pub fn set_text(&mut self, key: &'static str, value: &str) {
         let value = match (key, value.parse::<i64>()) {
-            ("provider.embedding_dim" | "engine.batch_size", Ok(n)) => Value::Integer(n),
+            ("provider.embedding_dim" | "engine.batch_size" | "engine.concurrency", Ok(n)) => {
+                Value::Integer(n)
+            }
             _ => Value::String(value.to_owned()),
         };
         self.values.insert(key.to_owned(), value);
@@ -126,12 +128,19 @@ impl New {
             (
                 "instance.autostart"
                 | "engine.batch_size"
+                | "engine.concurrency"
                 | "engine.commands"
                 | "provider.embedding_dim"
-                | "egress.allow",
+                | "egress.allow"
+                | "schedule.watch"
+                | "schedule.notify",
                 Ok(value),
             ) => value,
-            (list, Ok(value @ Value::Array(_))) if list.starts_with("hardening.") => value,
+            (list, Ok(value @ Value::Array(_)))
+                if list.starts_with("hardening.") || list.starts_with("engine.commands.") =>
+            {
+                value
+            }
             (list, _) if list == "egress.allow" || list.starts_with("hardening.") => {
                 Value::Array(value.split(',').map(|v| Value::String(v.trim().into())).collect())
             }
@@ -180,12 +189,16 @@ pub fn template(new: &New) -> String {
     out.key("engine.profile", "", None);
     out.key("engine.image", "", None);
     out.key("engine.memory", "", Some("memory = \"4G\""));
-    out.key("engine.batch_size", "", Some("batch_size = 10      # documents at once"));
-    out.key("engine.commands", "", None);
+    out.key("engine.batch_size", "", Some("batch_size = 10      # documents handed over at once"));
+    out.key("engine.concurrency", "", Some("concurrency = 2      # of them worked on at once"));
+    for key in KEYS.iter().filter(|key| key.starts_with("engine.commands")) {
+        out.key(key, "", None);
+    }
     out.provider();
     out.sources();
     out.egress();
     out.hardening();
+    out.backup();
     out.schedule();
     out.env();
     out.text
@@ -328,15 +341,31 @@ impl Writer<'_> {
         }
     }
 
-    /// Only what was asked for: nothing acts on it yet.
-    fn schedule(&mut self) {
-        let keys = ["schedule.ingest", "schedule.backup", "schedule.idle_stop"];
+    /// Only what was asked for.
+    fn backup(&mut self) {
+        let keys = ["backup.keep", "backup.recipient"];
         if !keys.iter().any(|key| self.new.has(key)) {
+            return;
+        }
+        self.section("backup");
+        for key in keys {
+            self.key(key, "", None);
+        }
+    }
+
+    fn schedule(&mut self) {
+        let keys = ["ingest", "backup", "idle_stop", "watch", "notify"];
+        if !keys.iter().any(|key| self.new.has(&format!("schedule.{key}"))) {
+            self.line("");
+            self.line("# What it does by itself, at times as systemd.time(7) has them.");
+            self.line("# [schedule]");
+            self.line("# ingest = \"hourly\"     # or \"Mon..Fri 03:00\"");
+            self.line("# idle_stop = \"30min\"   # stopped when nobody uses it, started by a use");
             return;
         }
         self.section("schedule");
         for key in keys {
-            self.key(key, "", None);
+            self.key(&format!("schedule.{key}"), "", None);
         }
     }
 

@@ -105,6 +105,8 @@ const INVALID: &[(&str, &str)] = &[
     ("offline", include_str!("../../tests/manifests/invalid/offline.toml")),
     ("secrets", include_str!("../../tests/manifests/invalid/secrets.toml")),
     ("egress", include_str!("../../tests/manifests/invalid/egress.toml")),
+    ("commands", include_str!("../../tests/manifests/invalid/commands.toml")),
+    ("upstream", include_str!("../../tests/manifests/invalid/upstream.toml")),
     ("hardening", include_str!("../../tests/manifests/invalid/hardening.toml")),
 ];
 
@@ -185,6 +187,7 @@ fn keys_can_be_set() {
         "postgres.database=specstory",
         "postgres.memory=2G",
         "engine.batch_size=7",
+        "engine.concurrency=3",
         "provider.base_url=https://a.b/v1",
         "provider.llm_model=a \"b\" = c # d",
         "provider.embedding_model=\"quoted\"",
@@ -204,6 +207,7 @@ fn keys_can_be_set() {
     assert_eq!(instance.postgres.database.as_str(), "specstory");
     assert_eq!(instance.postgres.memory.unwrap().bytes(), 2 << 30);
     assert_eq!(instance.engine.batch_size, 7);
+    assert_eq!(instance.engine.concurrency, Some(3));
     assert_eq!(instance.provider.llm_model.unwrap().as_str(), "a \"b\" = c # d");
     assert_eq!(instance.provider.embedding_model.unwrap().as_str(), "quoted");
     assert_eq!(instance.provider.embedding_dim, Some(5));
@@ -396,5 +400,18 @@ BATCH_SIZE=10
         assert_eq!(told(&problems), ".env:2:1: B: its value is longer than 64 KiB");
         let problems = parse(b"A=1\nB=\xff\n", ".env").unwrap_err();
         assert_eq!((problems[0].line, problems[0].column), (2, 3));
+    }
+}
+
+/// A random manifest found it: the source that is the root was refused, the file was not.
+#[test]
+fn the_whole_file_system_is_never_mounted() {
+    let remote = "[provider]\nkind = \"openai\"\nllm_model = \"a\"\nembedding_model = \"b\"\n\
+                  api_key = { secret = \"api-key\" }\n";
+    for root in ["/", "//", "/.", "/./"] {
+        let problems = with(&format!("{remote}ca_file = \"{root}\"\n")).unwrap_err();
+        let keys: Vec<_> = problems.iter().map(|p| p.key.as_str()).collect();
+        assert_eq!(keys, ["provider.ca_file"], "{root}: {}", told(&problems));
+        assert!(with(&format!("[[source]]\npath = \"{root}\"\n")).is_err(), "{root}");
     }
 }

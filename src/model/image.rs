@@ -30,6 +30,12 @@ impl ImageRef {
         Self("localhost/ragpod/egress:latest".to_owned())
     }
 
+    /// `localhost/ragpod/hybridrag:latest`.
+    #[must_use]
+    pub fn hybridrag() -> Self {
+        Self("localhost/ragpod/hybridrag:latest".to_owned())
+    }
+
     /// The reference as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -76,7 +82,7 @@ impl fmt::Display for ImageRef {
     }
 }
 
-/// One of the three images that ragpod has recipes for.
+/// One of the images that ragpod has recipes for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageKind {
     /// PostgreSQL 17 with pgvector and Apache AGE.
@@ -85,10 +91,12 @@ pub enum ImageKind {
     Engine,
     /// The gateway.
     Egress,
+    /// Upstream `HybridRAG`, from a checkout of its source.
+    Hybridrag,
 }
 
 impl ImageKind {
-    /// All three, in the order in which they are built.
+    /// Those that need nothing but their recipe, in the order in which they are built.
     pub const ALL: [Self; 3] = [Self::Postgres, Self::Engine, Self::Egress];
 
     /// Its word on the command line, and its folder under `packaging/images`.
@@ -98,6 +106,7 @@ impl ImageKind {
             Self::Postgres => "postgres",
             Self::Engine => "engine",
             Self::Egress => "egress",
+            Self::Hybridrag => "hybridrag",
         }
     }
 
@@ -108,6 +117,7 @@ impl ImageKind {
             Self::Postgres => ImageRef::postgres(),
             Self::Engine => ImageRef::engine(),
             Self::Egress => ImageRef::egress(),
+            Self::Hybridrag => ImageRef::hybridrag(),
         }
     }
 }

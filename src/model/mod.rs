@@ -3,24 +3,32 @@
 //! Every value here has been checked: a `Name` is a name, a `Path` is absolute, an `Endpoint` is a
 //! host and a port. The layers below take these types and need not ask again.
 
+mod backup;
 mod hardening;
 mod image;
 mod name;
+mod profile;
 mod provider;
+mod schedule;
 mod text;
 mod version;
+mod when;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use camino::Utf8PathBuf;
 
+pub use backup::{AgeRecipient, Backup};
 pub use hardening::{Hardening, Relaxation};
 pub use image::{ImageKind, ImageRef};
 pub use name::{Name, NameError, Part, SecretKey};
+pub use profile::{Argv, Command, Commands, Profile, Slot, Word};
 pub use provider::{Endpoint, Provider, ProviderKind};
+pub use schedule::{Chore, Schedule, TARGET};
 pub use text::{Bytes, EnvName, PgIdent, Text, TextError};
-pub use version::PodmanVersion;
+pub use version::{NEW_ENOUGH, PodmanVersion};
+pub use when::{Calendar, Span};
 
 /// The directory in the app container that the first source is mounted at, read-only.
 pub const FIRST_SOURCE: &str = "/data/projects";
@@ -49,6 +57,8 @@ pub struct Instance {
     pub egress: Egress,
     /// What is relaxed of its containers' hardening.
     pub hardening: Hardening,
+    /// What is kept of its backups, and for whom.
+    pub backup: Backup,
     /// What it does by itself, and when.
     pub schedule: Schedule,
     /// Further environment of the engine.
@@ -77,16 +87,10 @@ pub struct Engine {
     pub image: ImageRef,
     /// The most memory its container may take.
     pub memory: Option<Bytes>,
-    /// Documents that go through the pipeline at once, 1 to 1,000.
+    /// Documents that are handed to the pipeline at once, 1 to 1,000.
     pub batch_size: u16,
-}
-
-/// The engine's kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// The engine of `packaging/images/engine`.
-    #[default]
-    Lightrag,
+    /// How many of them are worked on at the same time, 1 to 64; the engine's own default else.
+    pub concurrency: Option<u16>,
 }
 
 /// `[[source]]`: a folder whose files are ingested.
@@ -133,17 +137,6 @@ impl Egress {
             Egress::Open => "open",
         }
     }
-}
-
-/// `[schedule]`: each a checked text, empty when the manifest is silent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
-    /// When to ingest: a systemd calendar expression (systemd.time(7)).
-    pub ingest: Option<Text>,
-    /// When to back up: a systemd calendar expression.
-    pub backup: Option<Text>,
-    /// Idle time after which the instance is stopped: a systemd time span.
-    pub idle_stop: Option<Text>,
 }
 
 impl Instance {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An instance's name: `^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`, and not ending in a suffix with
 /// which another instance's units would get the same names.
@@ -145,6 +145,12 @@ impl Part {
         self.is_container() || self == Part::Pod
     }
 
+    /// Whether it is a network.
+    #[must_use]
+    pub fn is_network(self) -> bool {
+        matches!(self, Part::Network | Part::EgressNetwork)
+    }
+
     /// Whether its quadlet is a volume: it holds user data and is never recreated.
     #[must_use]
     pub fn is_volume(self) -> bool {
@@ -238,8 +244,8 @@ impl Part {
 
 /// What a secret is called in the manifest and on the command line: `api-key`.
 /// Same alphabet as a [`Name`], 40 characters at most.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct SecretKey(String);
 
 impl SecretKey {
@@ -280,6 +286,14 @@ impl FromStr for SecretKey {
             Err(NameError::Reserved(_)) => Ok(Self(s.to_owned())),
             Err(e) => Err(e),
         }
+    }
+}
+
+impl TryFrom<String> for SecretKey {
+    type Error = NameError;
+
+    fn try_from(s: String) -> Result<Self, NameError> {
+        s.parse()
     }
 }
 

@@ -46,6 +46,11 @@ impl FromStr for Text {
 }
 
 impl Text {
+    /// One of ragpod's own, which needs no check.
+    pub(super) fn fixed(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -33,6 +33,10 @@ impl PodmanVersion {
     }
 }
 
+/// Which distributions have [`PodmanVersion::OLDEST`] or a newer one: what is told of an older one.
+pub const NEW_ENOUGH: &str = "Debian 13 (5.4), Ubuntu 26.04 (5.7), Fedora 42 or later (5.8), RHEL and its kin 9.5 (5.2), 9.6 \
+     and 10.0 (5.4) or later";
+
 impl FromStr for PodmanVersion {
     type Err = String;
 

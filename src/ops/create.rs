@@ -5,11 +5,13 @@ use fs_err as fs;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::{Ctx, manifests, secrets};
+use super::{Ctx, compose, manifests, secrets};
 use crate::error::{Error, Kind, Result};
 use crate::install::{State, atomic_write};
+use crate::manifest::compose::Deployment;
+pub use crate::manifest::compose::{Finding, Outcome};
 use crate::manifest::{self, New, Problem, env_file, env_file::Split};
-use crate::model::{Name, ProviderKind, SecretKey};
+use crate::model::{EnvName, Name, ProviderKind, SecretKey};
 use crate::podman::Podman;
 
 /// What `create` was asked for.
@@ -23,6 +25,8 @@ pub struct Wish {
     pub sources: Vec<String>,
     /// A `.env` file.
     pub env_file: Option<Utf8PathBuf>,
+    /// The folder of a Docker Compose deployment, or its compose file.
+    pub from_compose: Option<Utf8PathBuf>,
     /// `KEY=VALUE` each.
     pub set: Vec<String>,
     /// Replace a manifest that is there.
@@ -40,12 +44,15 @@ pub struct Created {
     pub secrets: Vec<SecretKey>,
     /// What was not understood or left out.
     pub notes: Vec<String>,
+    /// What became of each thing in a compose folder.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compose: Vec<Finding>,
     /// What to type next.
     pub next: Vec<String>,
 }
 
 /// Writes a manifest. Everything is checked before anything is written.
-pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
+pub async fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     let name = &wish.name;
     let file = manifests::path(ctx.env, name);
     let taken = || -> Result<()> {
@@ -60,7 +67,13 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     taken()?;
     // `rm` without --data leaves the data, and says so; so does this.
     let earlier = !file.exists() && State::exists(&ctx.env.state(), name);
-    let (new, Split { secrets: found, ignored, .. }) = describe(wish)?;
+    let deployment = wish
+        .from_compose
+        .as_deref()
+        .map(|place| compose::read(ctx.env, place, chosen(wish)))
+        .transpose()?;
+    let data = deployment.as_ref().is_some_and(|d| d.database.is_some());
+    let Described { new, secrets: found, ignored, findings } = describe(wish, deployment)?;
     let text = manifest::template(&new);
     // What we write is what we read: the template goes through the same door as an edited file.
     let instance = manifest::parse(&text, file.as_str(), &ctx.env.home)
@@ -71,9 +84,10 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
     if !found.is_empty() {
         podman.supported()?;
     }
-    let _lock = secrets::lock(ctx, name)?;
+    let _lock = secrets::lock(ctx, name).await?;
     // Again: another `create` may have held the lock.
     taken()?;
+    super::sweep(ctx, name)?;
     if !found.is_empty() {
         let dir = ctx.env.state();
         let mut state = State::load(&dir, name)?;
@@ -106,11 +120,15 @@ pub fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
         next.push(format!("name a folder to ingest: [[source]] in {file}"));
     }
     next.push(format!("ragpod up {name}"));
+    if let Some(place) = wish.from_compose.as_ref().filter(|_| data) {
+        next.push(format!("ragpod import {name} {place}    # its database"));
+    }
     Ok(Created {
         name: name.clone(),
         manifest: file,
         secrets: found.into_iter().map(|(key, _)| key).collect(),
         notes,
+        compose: findings,
         next,
     })
 }
@@ -134,41 +152,80 @@ fn store(
     Ok(())
 }
 
-/// What the wish says of the new instance, and what its env file holds. An option counts more
-/// than the env file.
-fn describe(wish: &Wish) -> Result<(New, Split)> {
+/// What is known before anything is written.
+struct Described {
+    new: New,
+    secrets: Vec<(SecretKey, SecretString)>,
+    ignored: Vec<(EnvName, String)>,
+    findings: Vec<Finding>,
+}
+
+/// The provider that the options ask for.
+fn chosen(wish: &Wish) -> Option<ProviderKind> {
+    let set = wish.set.iter().rev().find_map(|set| {
+        let (key, value) = set.split_once('=')?;
+        (key.trim() == "provider.kind").then(|| value.trim().trim_matches('"').parse().ok())?
+    });
+    set.or(wish.provider)
+}
+
+/// What the wish says of the new instance, and what its env file or compose folder holds. An
+/// option counts more than those.
+fn describe(wish: &Wish, deployment: Option<Deployment>) -> Result<Described> {
     let mut new = New::named(wish.name.clone());
-    let mut split = Split::default();
+    let mut described = Split::default();
+    let mut findings = Vec::new();
+    let mut sources = Vec::new();
     if let Some(file) = &wish.env_file {
-        let bytes = fs::read(file).map_err(|e| Error::io("read", file, &e))?;
-        let vars = env_file::parse(&bytes, file.as_str()).map_err(|p| {
-            let mut error = Problem::into_error(&p);
-            error.kind = Kind::Usage;
-            error.hint(format!("correct {file}, then run the same command again"))
-        })?;
-        split = env_file::split(vars);
-        for (key, value) in &split.settings {
-            new.set_text(key, value);
+        described = split_env_file(file, chosen(wish))?;
+        sources.extend(described.source.take());
+    }
+    if let Some(deployment) = deployment {
+        if let Some(autostart) = deployment.autostart {
+            new.set_arg(&format!("instance.autostart={autostart}"))?;
         }
-        for (name, value) in split.env.drain(..) {
-            new.env(name, value);
-        }
+        described.settings = deployment.settings;
+        described.secrets = deployment.secrets;
+        described.env = deployment.env;
+        sources.extend(deployment.sources.into_iter().map(Utf8PathBuf::into_string));
+        findings = deployment.findings;
+    }
+    for (key, value) in &described.settings {
+        new.set_text(key, value);
+    }
+    for (name, value) in described.env {
+        new.env(name, value);
     }
     if let Some(kind) = wish.provider {
         new.provider(kind);
     }
+    // Of some kinds of provider the key is optional; here is one.
+    let key = SecretKey::api_key();
+    if new.provider_kind().is_remote() && described.secrets.iter().any(|(k, _)| *k == key) {
+        new.set_arg(&format!("provider.api_key={{ secret = \"{key}\" }}"))?;
+    }
     for source in &wish.sources {
         new.source_arg(&absolute(source)?)?;
     }
-    if wish.sources.is_empty()
-        && let Some(path) = &split.source
-    {
-        new.source(path, None);
+    if wish.sources.is_empty() {
+        for path in sources {
+            new.source(path, None);
+        }
     }
     for set in &wish.set {
         new.set_arg(set)?;
     }
-    Ok((new, split))
+    Ok(Described { new, secrets: described.secrets, ignored: described.ignored, findings })
+}
+
+fn split_env_file(file: &Utf8Path, chosen: Option<ProviderKind>) -> Result<Split> {
+    let bytes = fs::read(file).map_err(|e| Error::io("read", file, &e))?;
+    let vars = env_file::parse(&bytes, file.as_str()).map_err(|p| {
+        let mut error = Problem::into_error(&p);
+        error.kind = Kind::Usage;
+        error.hint(format!("correct {file}, then run the same command again"))
+    })?;
+    Ok(env_file::split_for(vars, chosen))
 }
 
 /// A `--source` argument with the folder's whole path: on a command line `notes` means the one in
@@ -192,11 +249,15 @@ fn absolute(source: &str) -> Result<String> {
 /// The problems of a manifest that nobody has written yet: its lines mean nothing to anybody.
 fn refused(name: &Name, problems: &[Problem]) -> Error {
     let error = Error::new(Kind::Usage, format!("{name} cannot be made like this"));
-    problems
+    let error = problems
         .iter()
         .map(|p| match &p.hint {
             Some(hint) => format!("{}: {}; {hint}", p.key, p.message),
             None => format!("{}: {}", p.key, p.message),
         })
-        .fold(error, Error::cause)
+        .fold(error, Error::cause);
+    match problems.iter().find(|p| manifest::KEYS.contains(&p.key.as_str())) {
+        Some(p) => error.hint(format!("give it yourself: --set {}=VALUE", p.key)),
+        None => error,
+    }
 }

@@ -1,5 +1,5 @@
-//! The gate of an instance: questions and ingests go through it, and whoever must restart the engine
-//! without losing one closes it for a moment.
+//! The gate of an instance: questions, ingests and commands go through it, and whoever must restart
+//! or stop it without losing one closes it for a moment.
 //!
 //! It is a file that each who goes through has locked in common (flock(2)) until its `podman exec` has
 //! begun; from then on the process table tells. Whoever closes it holds that lock alone, so that what
@@ -10,14 +10,30 @@ use std::time::{Duration, Instant};
 
 use camino::Utf8PathBuf;
 
-use super::{Ctx, secrets};
+use super::{Ctx, profile, secrets};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Name, Part};
+use crate::model::{Command, Name, Part};
 use crate::podman::Podman;
 
-/// What the engine is asked to do that must not be cut off.
-const WORK: [[&str; 3]; 2] =
-    [["python", "hybridrag.py", "query"], ["python", "hybridrag.py", "ingest"]];
+/// What ragpod's own engine is asked to do that must not be cut off.
+const WORK: [[&str; 3]; 3] = [
+    ["python", "hybridrag.py", "query"],
+    ["python", "hybridrag.py", "ingest"],
+    ["python", "hybridrag.py", "reindex"],
+];
+
+/// How the command lines begin that must not be cut off.
+fn work(ctx: Ctx<'_>, name: &Name) -> Result<Vec<Vec<String>>> {
+    let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+    Ok(match profile::foreign(ctx, name)?.as_ref().and_then(|i| i.engine.profile.commands()) {
+        None => WORK.iter().map(|words| owned(words)).collect(),
+        Some(commands) => [Command::Query, Command::Ingest]
+            .into_iter()
+            .filter_map(|command| commands.get(command))
+            .map(|argv| owned(&argv.beginning()))
+            .collect(),
+    })
+}
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -33,7 +49,7 @@ fn open(ctx: Ctx<'_>, name: &Name) -> std::io::Result<File> {
 /// process becomes another program.
 ///
 /// What cannot be locked keeps nobody from asking: then there is no gate.
-pub(super) fn pass(ctx: Ctx<'_>, name: &Name) -> Option<File> {
+pub(super) async fn pass(ctx: Ctx<'_>, name: &Name) -> Option<File> {
     let gate = open(ctx, name).ok()?;
     let since = Instant::now();
     let mut told = false;
@@ -42,12 +58,18 @@ pub(super) fn pass(ctx: Ctx<'_>, name: &Name) -> Option<File> {
             return None;
         }
         if !told {
-            ctx.progress.step(&format!("waiting for {name}: its engine is being restarted"));
+            ctx.progress.step(&format!("waiting for {name}: it is being stopped or restarted"));
             told = true;
         }
-        std::thread::sleep(POLL);
+        tokio::time::sleep(POLL).await;
     }
     Some(gate)
+}
+
+/// Closes it if nobody is on the way through; it opens when the result is dropped.
+pub(super) fn try_close(ctx: Ctx<'_>, name: &Name) -> Option<File> {
+    let gate = open(ctx, name).ok()?;
+    gate.try_lock().is_ok().then_some(gate)
 }
 
 /// Closes it and waits until nothing is being done that went through; it opens when the result is
@@ -56,14 +78,33 @@ pub(super) fn pass(ctx: Ctx<'_>, name: &Name) -> Option<File> {
 /// # Errors
 /// [`Kind::Failed`] when that takes longer than `patience`.
 pub(super) fn close(ctx: Ctx<'_>, name: &Name, patience: Duration) -> Result<File> {
+    close_unless(ctx, name, patience, &|| Ok(())).map_err(patient)
+}
+
+/// Of a command that can be told to wait longer.
+pub(super) fn patient(e: Error) -> Error {
+    match e.kind {
+        Kind::Failed => e.hint("or wait longer: --timeout 1h"),
+        _ => e,
+    }
+}
+
+/// The same, but stops waiting when `stop` fails, with what that said.
+pub(super) fn close_unless(
+    ctx: Ctx<'_>,
+    name: &Name,
+    patience: Duration,
+    stop: &dyn Fn() -> Result<()>,
+) -> Result<File> {
     let gate = open(ctx, name).map_err(|e| Error::io("open", path(ctx, name), &e))?;
     let container = Part::App.podman_name(name);
+    let work = work(ctx, name)?;
     let since = Instant::now();
     let mut told = false;
     let mut locked = false;
     loop {
         locked = locked || gate.try_lock().is_ok();
-        let busy = WORK.iter().any(|work| !Podman::sessions(&container, work).is_empty());
+        let busy = work.iter().any(|work| !Podman::sessions(&container, work).is_empty());
         if locked && !busy {
             return Ok(gate);
         }
@@ -72,9 +113,9 @@ pub(super) fn close(ctx: Ctx<'_>, name: &Name, patience: Duration) -> Result<Fil
                 Kind::Failed,
                 format!("{name} is still answering a question or ingesting; nothing was changed"),
             )
-            .hint("wait for it to end, then run the same command again")
-            .hint("or wait longer: --timeout 1h"));
+            .hint("wait for it to end, then run the same command again"));
         }
+        stop()?;
         if !told {
             ctx.progress.step(&format!("{name}: waiting for what it is doing to end"));
             told = true;

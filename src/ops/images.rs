@@ -1,4 +1,4 @@
-//! The three images: their recipes, which the binary carries, and how they get onto the host.
+//! The images: their recipes, which the binary carries, and how they get onto the host.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::Ctx;
 use crate::error::{Error, Kind, Result};
-use crate::model::{ImageKind, ImageRef, Instance};
-use crate::podman::{Build, Podman};
+use crate::install::{State, UsedImage};
+use crate::model::{ImageKind, ImageRef, Instance, Part};
+use crate::podman::{Build, Listed, Podman};
 
 static RECIPES: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/packaging/images");
 
@@ -68,7 +69,13 @@ fn collect(
 }
 
 /// Builds images from their recipes, on `base` instead of each recipe's own where it is given.
-pub fn build(ctx: Ctx<'_>, podman: &Podman, which: &[ImageKind], base: Option<&str>) -> Result<()> {
+fn build(
+    ctx: Ctx<'_>,
+    podman: &Podman,
+    which: &[ImageKind],
+    base: Option<&str>,
+    checkout: Option<&Utf8Path>,
+) -> Result<()> {
     for kind in which.iter().copied() {
         let image = kind.image();
         let context = tempfile::Builder::new()
@@ -85,20 +92,24 @@ pub fn build(ctx: Ctx<'_>, podman: &Podman, which: &[ImageKind], base: Option<&s
             fs::write(&target, bytes).map_err(|e| Error::io("write", &target, &e))?;
         }
         ctx.progress.step(&format!("building {image}"));
-        let label = format!("{RECIPE_LABEL}={}", recipe_hash(kind));
+        let mut options = vec![format!("--label={RECIPE_LABEL}={}", recipe_hash(kind))];
+        options.extend(checkout.map(|dir| format!("--build-context=upstream={dir}")));
         let build = Build {
             context: root.to_owned(),
             tag: image.clone(),
             args: base.map(|b| ("BASE".to_owned(), b.to_owned())).into_iter().collect(),
-            options: vec![format!("--label={label}")],
+            options,
         };
         podman.build(&build, |line| ctx.progress.output(line)).map_err(|e| {
             let mut error = Error::new(Kind::Image, format!("{image} could not be built"));
             error.causes = e.causes;
+            let what = checkout.map_or_else(
+                || kind.as_str().to_owned(),
+                |checkout| format!("--engine-context {checkout}"),
+            );
             error.hint(format!(
-                "see the whole build: ragpod image build {} --verbose; without a network, \
-                     give it a base that has everything: --base IMAGE",
-                kind.as_str()
+                "see the whole build: ragpod image build {what} --verbose; without a network, \
+                     give it a base that has everything: --base IMAGE"
             ))
         })?;
         ctx.progress.done(&format!("built {image}"));
@@ -110,31 +121,50 @@ fn ours(image: &ImageRef) -> Option<ImageKind> {
     ImageKind::ALL.into_iter().find(|kind| kind.image() == *image)
 }
 
-/// The images of an instance that are not on the host: one Podman call.
+/// The images of this host, and those of an instance that are not among them.
+pub struct Look {
+    present: Vec<Listed>,
+    missing: Vec<ImageRef>,
+}
+
+/// Looks for the images of an instance: one Podman call.
 ///
 /// # Errors
 /// [`Kind::Image`] for one that can neither be built nor pulled.
-pub fn missing(podman: &Podman, instance: &Instance) -> Result<Vec<ImageRef>> {
-    let images: Vec<ImageRef> = instance.images().into_iter().collect();
-    let missing = podman.missing_images(&images)?;
-    match missing.iter().find(|image| image.is_local() && ours(image).is_none()) {
-        None => Ok(missing),
-        Some(image) => {
-            Err(Error::new(Kind::Image, format!("the image {image} is not on this host"))
-                .hint("see which there are: podman images; then correct `image` in the manifest"))
-        }
+pub fn look(podman: &Podman, instance: &Instance) -> Result<Look> {
+    let present = podman.images()?;
+    let there = |image: &ImageRef| present.iter().any(|i| i.is(image.as_str()));
+    let missing: Vec<ImageRef> =
+        instance.images().into_iter().filter(|image| !there(image)).collect();
+    if let Some(image) = missing.iter().find(|image| image.is_local() && ours(image).is_none()) {
+        let hint = if *image == ImageRef::hybridrag() {
+            "build it from a checkout of HybridRAG: ragpod image build --engine-context DIR"
+        } else {
+            "see which there are: podman images; then correct `image` in the manifest"
+        };
+        let message = format!("the image {image} is not on this host");
+        return Err(Error::new(Kind::Image, message).hint(hint));
     }
+    Ok(Look { present, missing })
 }
 
-/// The id of each image of an instance. Tells of those that an older recipe than this ragpod's
-/// made.
-pub fn ids(
+/// Brings the images of an instance onto the host, and gives what it runs of each name. No further
+/// Podman call where all of them are there.
+///
+/// # Errors
+/// [`Kind::Image`] for a build or pull that failed.
+pub fn ready(
     ctx: Ctx<'_>,
     podman: &Podman,
     instance: &Instance,
-) -> Result<BTreeMap<ImageRef, String>> {
-    let present = podman.images()?;
-    let mut ids = BTreeMap::new();
+    look: Look,
+) -> Result<BTreeMap<ImageRef, UsedImage>> {
+    let Look { mut present, missing } = look;
+    if !missing.is_empty() {
+        provide(ctx, podman, &missing)?;
+        present = podman.images()?;
+    }
+    let mut used = BTreeMap::new();
     for image in instance.images() {
         let Some(found) = present.iter().find(|i| i.is(image.as_str())) else { continue };
         if ours(&image).is_some_and(|k| found.labels.get(RECIPE_LABEL) != Some(&recipe_hash(k))) {
@@ -143,19 +173,62 @@ pub fn ids(
                  ragpod image build"
             ));
         }
-        ids.insert(image, found.id.clone());
+        used.insert(image.clone(), UsedImage { name: image.to_string(), id: found.id.clone() });
     }
-    Ok(ids)
+    Ok(used)
+}
+
+/// Fails when the database's image is of another major version of PostgreSQL than the data: it
+/// would not start on them. Asked only when the image is not the one that ran last.
+///
+/// # Errors
+/// [`Kind::Failed`], with the way to migrate.
+pub fn check_major(
+    podman: &Podman,
+    instance: &Instance,
+    used: Option<&UsedImage>,
+    state: &State,
+) -> Result<()> {
+    let name = &instance.name;
+    let Some(used) = used else { return Ok(()) };
+    let applied = state.applied.get(&Part::Postgres.file(name));
+    let ran = applied.and_then(|mark| mark.split_once(' ')).map(|(_, id)| id);
+    if ran == Some(&*used.id) {
+        return Ok(());
+    }
+    let volume = Part::PostgresVolume.podman_name(name);
+    let Some(data) = podman.postgres_major(&volume)? else { return Ok(()) };
+    match podman.image_env(&used.id, "PG_MAJOR")? {
+        Some(major) if major != data => Err(other_major(instance, &used.name, &major, &data)),
+        _ => Ok(()),
+    }
+}
+
+fn other_major(instance: &Instance, image: &str, major: &str, data: &str) -> Error {
+    let name = &instance.name;
+    let (user, database) = (instance.postgres.user.as_str(), instance.postgres.database.as_str());
+    let dump = format!(
+        "ragpod exec {name} --service postgres -- pg_dump -U {user} -Fc {database} > {name}.dump"
+    );
+    let restore = format!(
+        "ragpod exec {name} --service postgres -i -- pg_restore -U {user} --clean --if-exists \
+         -d {database} < {name}.dump"
+    );
+    Error::failed(format!(
+        "the data of {name} are PostgreSQL {data}'s, and {image} is PostgreSQL {major}"
+    ))
+    .cause("no version of PostgreSQL starts on the files of another one; what ran still runs")
+    .hint(format!("to migrate, with the old image in the manifest: ragpod up {name}; {dump}"))
+    .hint(format!(
+        "then, with the new one: ragpod down {name} --volumes; ragpod up {name}; {restore}"
+    ))
 }
 
 /// Brings images onto the host: ragpod's own are built, those of a registry are pulled.
-///
-/// # Errors
-/// [`Kind::Image`] for a build or pull that failed.
-pub fn provide(ctx: Ctx<'_>, podman: &Podman, images: &[ImageRef]) -> Result<()> {
+fn provide(ctx: Ctx<'_>, podman: &Podman, images: &[ImageRef]) -> Result<()> {
     for image in images {
         if let Some(kind) = ours(image) {
-            build(ctx, podman, &[kind], None)?;
+            build(ctx, podman, &[kind], None, None)?;
         } else {
             ctx.progress.step(&format!("pulling {image}"));
             podman.pull(image, |line| ctx.progress.output(line))?;
@@ -169,7 +242,26 @@ pub fn provide(ctx: Ctx<'_>, podman: &Podman, images: &[ImageRef]) -> Result<()>
 pub fn build_all(ctx: Ctx<'_>, which: &[ImageKind], base: Option<&str>) -> Result<()> {
     let podman = Podman::new();
     podman.supported()?;
-    build(ctx, &podman, which, base)
+    build(ctx, &podman, which, base, None)
+}
+
+/// `image build --engine-context`: upstream `HybridRAG` from a checkout of its source.
+///
+/// # Errors
+/// [`Kind::Usage`] for a folder that is no such checkout.
+pub fn build_upstream(ctx: Ctx<'_>, checkout: &Utf8Path, base: Option<&str>) -> Result<()> {
+    let absolute = checkout.canonicalize_utf8().map_err(|e| Error::io("find", checkout, &e))?;
+    // What the recipe copies.
+    let needed =
+        ["hybridrag.py", "requirements.txt", "requirements-mcp.txt", "src", "hybridrag_mcp"];
+    if let Some(missing) = needed.into_iter().find(|name| !absolute.join(name).exists()) {
+        return Err(Error::usage(format!("{absolute} is no checkout of HybridRAG"))
+            .cause(format!("there is no {missing} in it"))
+            .hint("get one: git clone https://github.com/gyasis/hybridrag"));
+    }
+    let podman = Podman::new();
+    podman.supported()?;
+    build(ctx, &podman, &[ImageKind::Hybridrag], base, Some(&absolute))
 }
 
 /// One of ragpod's images, as `image list` shows it.
@@ -191,8 +283,10 @@ pub fn list() -> Result<Vec<ImageStatus>> {
     let podman = Podman::new();
     podman.supported()?;
     let present = podman.images()?;
+    let upstream = present.iter().any(|i| i.is(ImageRef::hybridrag().as_str()));
     Ok(ImageKind::ALL
         .into_iter()
+        .chain(upstream.then_some(ImageKind::Hybridrag))
         .map(|kind| {
             let image = kind.image();
             let found = present.iter().find(|i| i.is(image.as_str()));
@@ -216,7 +310,7 @@ mod tests {
 
     #[test]
     fn every_recipe_is_complete_and_free_of_litter() {
-        for kind in ImageKind::ALL {
+        for kind in ImageKind::ALL.into_iter().chain([ImageKind::Hybridrag]) {
             let files: Vec<&str> = recipe(kind).iter().map(|(p, _)| p.as_str()).collect();
             assert!(files.contains(&"Containerfile"), "{kind:?}: {files:?}");
             assert!(

@@ -1,12 +1,15 @@
 //! Manifests on disk: `$XDG_CONFIG_HOME/ragpod/instances/NAME.toml`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use camino::Utf8PathBuf;
 use fs_err as fs;
 
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
+use crate::install::UnitDir;
 use crate::manifest::{self, Problem};
-use crate::model::{Instance, Name};
+use crate::model::{Instance, Name, Part};
 
 /// Where an instance's manifest lies.
 #[must_use]
@@ -30,6 +33,38 @@ pub fn names(env: &Env) -> Result<Vec<Name>> {
     Ok(names)
 }
 
+/// The instances that are asked for: those named, or all that have a manifest or one of these
+/// installed units.
+///
+/// # Errors
+/// [`Kind::NoInstance`] for a name that none of them has.
+pub fn asked(
+    env: &Env,
+    installed: &BTreeMap<Name, BTreeSet<Part>>,
+    wanted: &[Name],
+) -> Result<BTreeSet<Name>> {
+    let mut all: BTreeSet<Name> = names(env)?.into_iter().collect();
+    all.extend(installed.keys().cloned());
+    among(env, all, wanted)
+}
+
+/// Those of them that are named; all when none is.
+///
+/// # Errors
+/// [`Kind::NoInstance`] for a name that none of them has.
+pub fn among(env: &Env, all: BTreeSet<Name>, wanted: &[Name]) -> Result<BTreeSet<Name>> {
+    match wanted.iter().find(|name| !all.contains(name)) {
+        Some(unknown) => Err(no_instance(env, unknown)),
+        None if wanted.is_empty() => Ok(all),
+        None => Ok(wanted.iter().cloned().collect()),
+    }
+}
+
+/// The names of all instances whose units are installed, sorted.
+pub fn installed(env: &Env) -> Result<Vec<Name>> {
+    Ok(UnitDir::new(env).parts()?.into_keys().collect())
+}
+
 /// Whether there is a manifest of that name.
 #[must_use]
 pub fn exists(env: &Env, name: &Name) -> bool {
@@ -46,6 +81,11 @@ pub fn require(env: &Env, name: &Name) -> Result<()> {
 /// # Errors
 /// [`Kind::NoInstance`] when there is none, [`Kind::Manifest`] with every problem in it.
 pub fn load(env: &Env, name: &Name) -> Result<Instance> {
+    load_with_text(env, name).map(|(instance, _)| instance)
+}
+
+/// The same, with the text that was read.
+pub fn load_with_text(env: &Env, name: &Name) -> Result<(Instance, String)> {
     let file = path(env, name);
     let bytes = match fs::read(&file) {
         Ok(bytes) => bytes,
@@ -56,7 +96,10 @@ pub fn load(env: &Env, name: &Name) -> Result<Instance> {
         Error::new(Kind::Manifest, format!("{file} is not UTF-8 text"))
             .cause(format!("byte {} is not part of a character", e.utf8_error().valid_up_to()))
     })?;
-    manifest::parse(&text, file.as_str(), &env.home).map_err(|p| Problem::into_error(&p))
+    match manifest::parse(&text, file.as_str(), &env.home) {
+        Ok(instance) => Ok((instance, text)),
+        Err(problems) => Err(Problem::into_error(&problems)),
+    }
 }
 
 /// The error for a name that no instance has, with the nearest one that there is.

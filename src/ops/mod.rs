@@ -3,28 +3,52 @@
 //! An operation takes a [`Ctx`] and plain values, gives plain values back and tells its progress
 //! to a listener. It never prints and never asks: that is the affair of `commands`.
 
+mod apply;
+pub mod ask;
 pub mod audit;
+mod changes;
+mod compose;
 pub mod create;
+mod databases;
 pub mod diff;
 pub mod doctor;
 pub mod down;
 pub mod engine;
 mod gate;
+pub mod graph;
+pub mod idle;
 pub mod images;
+pub mod import;
+pub mod ingest;
+pub mod interruption;
+pub mod keep;
 pub mod lifecycle;
+pub mod logs;
 pub mod manifests;
+mod places;
+pub mod profile;
 pub mod progress;
+pub mod provider;
+pub mod reindex;
+mod reload;
+pub mod rollback;
 pub mod rotate;
+mod schedule;
+pub mod scheduled;
 pub mod secrets;
 pub mod status;
+pub mod top;
+mod units;
 pub mod up;
+pub mod usage;
+pub mod watch;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::env::Env;
-use crate::error::Result;
-use crate::install::{Lock, Scope, State};
-use crate::model::PodmanVersion;
+use crate::error::{Error, Kind, Result};
+use crate::install::{self, Holder, Lock, Scope, State};
+use crate::model::{Name, PodmanVersion};
 use crate::render::Target;
 use progress::Progress;
 
@@ -60,8 +84,52 @@ fn target(podman: PodmanVersion, state: &State) -> Target {
     Target { podman, secrets: state.secrets.clone().into_iter().collect() }
 }
 
-/// How long systemd may take to read all units again: 1.3 s with a thousand instances.
-const RELOAD: Duration = Duration::from_secs(60);
+/// Removes what killed commands left of writing an instance's files. Its lock is held.
+fn sweep(ctx: Ctx<'_>, name: &Name) -> Result<()> {
+    install::sweep(&manifests::path(ctx.env, name))?;
+    install::sweep_state(&ctx.env.state(), name)
+}
+
+/// Takes a lock, waiting for at most `patience`; `waiting` is called once for each holder. Nothing else
+/// of this thread is kept from its work meanwhile, and Ctrl-C ends the waiting.
+async fn wait_for_lock(
+    ctx: Ctx<'_>,
+    scope: Scope,
+    patience: Duration,
+    waiting: &mut dyn FnMut(&Holder),
+) -> Result<Lock> {
+    let state = ctx.env.state();
+    let started = Instant::now();
+    let mut told = None;
+    loop {
+        let holder = match Lock::attempt(&state, &scope, ctx.summary)? {
+            Ok(lock) => return Ok(lock),
+            Err(holder) => holder,
+        };
+        if started.elapsed() >= patience {
+            return Err(install::locked(&scope, &holder));
+        }
+        if holder.pid.is_some() && told.as_ref() != Some(&holder) {
+            waiting(&holder);
+            told = Some(holder);
+        }
+        pause(install::LOCK_POLL).await?;
+    }
+}
+
+/// Waits so long.
+///
+/// # Errors
+/// [`Kind::Interrupted`] at Ctrl-C and SIGTERM. Once a job was followed, they end no process by
+/// themselves any more.
+async fn pause(long: Duration) -> Result<()> {
+    tokio::select! {
+        () = tokio::time::sleep(long) => Ok(()),
+        () = crate::exec::interrupted() => {
+            Err(Error::new(Kind::Interrupted, "interrupted; not waited for"))
+        }
+    }
+}
 
 /// Takes the lock of the unit directory; it is held for a second or two.
 fn units_lock(ctx: Ctx<'_>) -> Result<Lock> {

@@ -21,6 +21,8 @@ pub trait Progress {
     fn service(&self, instance: &str, service: &str, phase: Phase, state: &str);
     /// How far a long step is: `done` of `total`, and what it is at.
     fn advance(&self, done: u64, total: u64, at: &str);
+    /// What a long step is doing with what it is at: of use to who watches, too much for a log.
+    fn at(&self, _done: u64, _total: u64, _what: &str) {}
     /// Something was finished.
     fn done(&self, text: &str);
     /// Something is not right but does not stop the operation.

@@ -4,7 +4,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use super::lifecycle;
-use super::{Ctx, Waiting, gate, manifests, secrets, target, up};
+use super::{Ctx, Waiting, gate, manifests, secrets, target, units, up};
 use crate::error::{Error, Kind, Result};
 use crate::install::{State, UnitDir, plan};
 use crate::model::{Instance, Name, Part, SecretKey};
@@ -51,10 +51,11 @@ pub async fn rotate(
     let podman = Podman::new();
     let version = podman.supported()?;
     let bus = Systemd::connect(ctx.env).await?;
-    let lock = secrets::lock(ctx, name)?;
+    units::same_place(ctx, &bus).await?;
+    let _lock = secrets::lock(ctx, name).await?;
     let dir = ctx.env.state();
     let mut state = State::load(&dir, name)?;
-    let running = lifecycle::active(&bus, name).await?;
+    let running = lifecycle::alive(&bus, name).await?.active;
     if !(running.contains(&Part::App) && running.contains(&Part::Postgres)) {
         secrets::store(&podman, &mut state, name, key, &value)?;
         state.save(&dir, name)?;
@@ -78,8 +79,9 @@ pub async fn rotate(
         keep_database(&mut state, &instance, &before, &after);
         state.save(&dir, name)?;
     }
-    drop(lock);
-    up::up(ctx, name, Waiting { wait: true, ..waiting }).await?;
+    // The lock stays taken: whoever took it meanwhile would wait for the gate, and this for them.
+    let wish = up::Wish { waiting: Waiting { wait: true, ..waiting }, ..up::Wish::default() };
+    up::up_locked(ctx, &podman, version, &bus, name, &wish).await?;
     Ok(Rotated::InUse)
 }
 

@@ -1,6 +1,7 @@
 //! Secrets of an instance: Podman secrets, one name per version, so that a new value is a new
 //! name and restarts whoever mounts it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use super::{Ctx, manifests};
 use crate::error::{Error, Kind, Result};
+use crate::fault;
 use crate::install::{Lock, Scope, State, UnitDir};
 use crate::model::{Instance, Name, SecretKey};
 use crate::podman::Podman;
@@ -20,14 +22,11 @@ const MAX_BYTES: u64 = 64 << 10;
 pub(super) const LOCK_WAIT: Duration = Duration::from_secs(120);
 
 /// Takes the instance's lock, telling who holds it.
-pub(super) fn lock(ctx: Ctx<'_>, name: &Name) -> Result<Lock> {
-    Lock::take(
-        &ctx.env.state(),
-        Scope::Instance(name.clone()),
-        ctx.summary,
-        LOCK_WAIT,
-        &mut |holder| ctx.progress.step(&format!("waiting for {name}: held by {holder}")),
-    )
+pub(super) async fn lock(ctx: Ctx<'_>, name: &Name) -> Result<Lock> {
+    super::wait_for_lock(ctx, Scope::Instance(name.clone()), LOCK_WAIT, &mut |holder| {
+        ctx.progress.step(&format!("waiting for {name}: held by {holder}"));
+    })
+    .await
 }
 
 /// Reads a secret's value, one line, from standard input. One newline at the end, as `echo` and
@@ -67,6 +66,10 @@ fn check_value(mut bytes: Vec<u8>) -> Result<SecretString> {
     if bytes.contains(&b'\n') {
         return refuse("has more than one line");
     }
+    // It goes into headers, which take none.
+    if bytes.iter().any(u8::is_ascii_control) {
+        return refuse("has a control character in it");
+    }
     match String::from_utf8(bytes) {
         Ok(text) => Ok(text.into()),
         Err(_) => refuse("is not UTF-8 text"),
@@ -86,11 +89,11 @@ pub struct SecretStatus {
 
 /// Stores a secret's value as a new version; gives whether units are installed that still mount
 /// the old one.
-pub fn set(ctx: Ctx<'_>, name: &Name, key: &SecretKey, value: &SecretString) -> Result<bool> {
+pub async fn set(ctx: Ctx<'_>, name: &Name, key: &SecretKey, value: &SecretString) -> Result<bool> {
     manifests::require(ctx.env, name)?;
     let podman = Podman::new();
     podman.supported()?;
-    let _lock = lock(ctx, name)?;
+    let _lock = lock(ctx, name).await?;
     let dir = ctx.env.state();
     let mut state = State::load(&dir, name)?;
     store(&podman, &mut state, name, key, value)?;
@@ -114,6 +117,7 @@ pub(super) fn store(
         version += 1;
     }
     podman.secret_create(name, &key.podman_name(name, version), value)?;
+    fault::point("stored");
     state.secrets.insert(key.clone(), version);
     Ok(())
 }
@@ -143,7 +147,7 @@ pub fn list(ctx: Ctx<'_>, name: &Name) -> Result<Vec<SecretStatus>> {
 ///
 /// # Errors
 /// [`Kind::Usage`] for one that the installed units mount: they could not start any more.
-pub fn remove(ctx: Ctx<'_>, name: &Name, key: &SecretKey) -> Result<bool> {
+pub async fn remove(ctx: Ctx<'_>, name: &Name, key: &SecretKey) -> Result<bool> {
     let instance = manifests::load(ctx.env, name)?;
     let mounted = || -> Result<()> {
         let installed = !UnitDir::new(ctx.env).parts_of(name)?.is_empty();
@@ -157,7 +161,7 @@ pub fn remove(ctx: Ctx<'_>, name: &Name, key: &SecretKey) -> Result<bool> {
     mounted()?;
     let podman = Podman::new();
     podman.supported()?;
-    let _lock = lock(ctx, name)?;
+    let _lock = lock(ctx, name).await?;
     let dir = ctx.env.state();
     mounted()?;
     let state = State::load(&dir, name)?;
@@ -171,29 +175,49 @@ pub fn remove(ctx: Ctx<'_>, name: &Name, key: &SecretKey) -> Result<bool> {
     Ok(true)
 }
 
-/// The secrets that the instance needs and that are not there.
+/// What Podman has of an instance's secrets.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Needed, and not there.
+    pub missing: Vec<SecretKey>,
+    /// Whether there are versions that are in use no more.
+    pub surplus: bool,
+}
+
+/// Looks at the secrets that the instance needs. Of a key that the state does not know, the newest
+/// version that Podman has is taken: the state file may have been moved away.
 ///
 /// # Errors
-/// [`Kind::Failed`] for one that only its owner knows, with how to set it.
-pub(super) fn missing(
-    podman: &Podman,
-    state: &State,
-    instance: &Instance,
-) -> Result<Vec<SecretKey>> {
+/// [`Kind::Failed`] for one that is missing and that only its owner knows, with how to set it.
+pub(super) fn look(podman: &Podman, state: &mut State, instance: &Instance) -> Result<Found> {
     let name = &instance.name;
     let present = podman.secret_list(name)?;
-    let known = |key: &SecretKey| {
-        state.secrets.get(key).is_some_and(|v| present.contains(&key.podman_name(name, *v)))
-    };
-    let missing: Vec<SecretKey> =
-        instance.secret_keys().into_iter().filter(|key| !known(key)).collect();
-    match missing.iter().find(|key| **key != SecretKey::postgres_password()) {
-        None => Ok(missing),
-        Some(key) => {
-            Err(Error::new(Kind::Failed, format!("the secret {key} of {name} is not set"))
-                .hint(format!("set it: ragpod secret set {name} {key} < FILE")))
+    let mut missing = Vec::new();
+    for key in instance.secret_keys() {
+        if !state.secrets.contains_key(&key)
+            && let Some(newest) = newest(&present, name, &key)
+        {
+            state.secrets.insert(key.clone(), newest);
+        }
+        let version = state.secrets.get(&key);
+        if !version.is_some_and(|v| present.contains(&key.podman_name(name, *v))) {
+            missing.push(key);
         }
     }
+    if let Some(key) = missing.iter().find(|key| **key != SecretKey::postgres_password()) {
+        return Err(Error::new(Kind::Failed, format!("the secret {key} of {name} is not set"))
+            .hint(format!("set it: ragpod secret set {name} {key} < FILE")));
+    }
+    let used: BTreeSet<String> =
+        state.secrets.iter().map(|(key, version)| key.podman_name(name, *version)).collect();
+    Ok(Found { missing, surplus: !present.is_subset(&used) })
+}
+
+/// The newest version of a secret that Podman has.
+fn newest(present: &BTreeSet<String>, name: &Name, key: &SecretKey) -> Option<u32> {
+    let prefix = key.podman_name(name, 0);
+    let prefix = prefix.strip_suffix('0')?;
+    present.iter().filter_map(|secret| secret.strip_prefix(prefix)?.parse().ok()).max()
 }
 
 /// Makes a database password where there is none. The database's role gets it when its container
@@ -207,15 +231,23 @@ pub(super) fn provide(
     missing.iter().try_for_each(|key| store(podman, state, name, key, &generate()?))
 }
 
-/// Removes versions that no unit mounts any more.
-pub(super) fn prune(podman: &Podman, state: &State, name: &Name) -> Result<()> {
-    for secret in podman.secret_list(name)? {
-        let current = state.secrets.iter().any(|(k, v)| k.podman_name(name, *v) == secret);
-        if !current {
-            podman.secret_rm(&[secret])?;
-        }
-    }
-    Ok(())
+/// Removes the versions that are in use no more: neither the newest nor `mounted` by the installed
+/// units.
+pub(super) fn prune(
+    podman: &Podman,
+    state: &State,
+    name: &Name,
+    mounted: &BTreeMap<SecretKey, u32>,
+) -> Result<()> {
+    let old: Vec<String> = podman
+        .secret_list(name)?
+        .into_iter()
+        .filter(|secret| {
+            let mut used = state.secrets.iter().chain(mounted);
+            !used.any(|(key, version)| key.podman_name(name, *version) == *secret)
+        })
+        .collect();
+    podman.secret_rm(&old)
 }
 
 /// A password of 32 letters and digits from the kernel's generator (190 bits).
@@ -248,6 +280,17 @@ mod tests {
         for bad in [&b""[..], b"\n", b"a\0b", b"a\nb", b"\xff", &vec![b'x'; 70_000]] {
             assert_eq!(value(bad).unwrap_err().kind, Kind::Usage);
         }
+    }
+
+    #[test]
+    fn the_newest_version_is_found() {
+        let present = ["api-key.2", "api-key.10", "api-key.x", "postgres-password.7"]
+            .map(|s| format!("hybridrag-a.{s}"))
+            .into();
+        let name = "a".parse().unwrap();
+        assert_eq!(newest(&present, &name, &SecretKey::api_key()), Some(10));
+        assert_eq!(newest(&present, &name, &SecretKey::postgres_password()), Some(7));
+        assert_eq!(newest(&present, &"b".parse().unwrap(), &SecretKey::api_key()), None);
     }
 
     #[test]

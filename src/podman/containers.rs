@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::{INSTANCE_LABEL, Podman};
 use crate::error::Result;
 use crate::exec::Cmd;
-use crate::model::{Name, Part};
+use crate::model::{ImageRef, Name, Part};
 
 /// A container of ours, as `podman ps` lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -139,6 +139,18 @@ impl Podman {
         Ok(Some(text.trim().into()).filter(|p: &Utf8PathBuf| p.is_absolute()))
     }
 
+    /// The major version of PostgreSQL whose data lie in a volume, as its `PG_VERSION` says it;
+    /// `None` when there is no such volume, or no data in it.
+    pub fn postgres_major(&self, volume: &str) -> Result<Option<String>> {
+        let Some(mountpoint) = self.volume_mountpoint(volume)? else { return Ok(None) };
+        let places = ["pgdata/PG_VERSION", "PG_VERSION"].map(|p| mountpoint.join(p).into_string());
+        // The files belong to a subordinate user id, whose namespace `unshare` enters. One of the
+        // places is never there, and `cat` says so.
+        let output = self.cmd(["unshare", "cat", "--"]).args(places).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        Ok(text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()))
+    }
+
     /// Whether there is an object of this kind (`container`, `pod`, `volume`, `network`).
     pub fn exists(&self, kind: &str, name: &str) -> Result<bool> {
         let cmd = self.cmd([kind, "exists", name]);
@@ -150,6 +162,19 @@ impl Podman {
         }
     }
 
+    /// Makes an empty volume of an instance.
+    pub fn volume_create(&self, instance: &Name, volume: &str) -> Result<()> {
+        let label = format!("{INSTANCE_LABEL}={instance}");
+        self.cmd(["volume", "create", "--label", &label, "--", volume]).stdout().map(drop)
+    }
+
+    /// A shell script in the namespace in which the owners of all files in volumes have numbers;
+    /// `args` are `$1` and so on.
+    #[must_use]
+    pub fn unshare<S: Into<String>>(&self, script: &str, args: impl IntoIterator<Item = S>) -> Cmd {
+        self.cmd(["unshare", "bash", "-euc", script, "ragpod"]).args(args)
+    }
+
     /// Removes volumes with the data in them; those that are not there are no error.
     pub fn volume_rm<S: AsRef<str>>(&self, volumes: &[S]) -> Result<()> {
         for volume in volumes.iter().map(AsRef::as_ref) {
@@ -159,6 +184,36 @@ impl Podman {
             }
         }
         Ok(())
+    }
+
+    /// A shell script in a container that is thrown away with its volume, mounted at `data`, when the
+    /// script ends: without a network, with standard input, as the image's own user.
+    #[must_use]
+    pub fn throw_away<S: Into<String>>(
+        &self,
+        name: &str,
+        image: &ImageRef,
+        data: &str,
+        script: &str,
+        args: impl IntoIterator<Item = S>,
+    ) -> Cmd {
+        self.cmd(["run", "--rm", "--interactive", "--pull=never", "--network=none"])
+            .args(["--name", name, "--cap-drop=all", "--security-opt=no-new-privileges"])
+            .args(["--tmpfs=/tmp:rw,mode=1777,size=64m", "--log-driver=none"])
+            .args(["--tmpfs=/run/postgresql:rw,mode=0777,size=1m", "--volume", data])
+            .args(["--entrypoint=bash", image.as_str(), "-euc", script, "verify"])
+            .args(args)
+    }
+
+    /// Stops and removes containers; those that are not there are no error.
+    pub fn container_rm<S: AsRef<str>>(&self, containers: &[S]) -> Result<()> {
+        if containers.is_empty() {
+            return Ok(());
+        }
+        self.cmd(["rm", "--force", "--ignore", "--volumes", "--time", "10", "--"])
+            .args(containers.iter().map(AsRef::as_ref))
+            .stdout()
+            .map(drop)
     }
 
     /// Removes networks; those that are not there are no error.
@@ -197,12 +252,9 @@ impl Podman {
         let there = all.stdout()?;
         let by_name = named.into_iter().filter(|n| there.lines().any(|l| l == n));
         let containers: std::collections::BTreeSet<String> = by_label.chain(by_name).collect();
-        if !containers.is_empty() {
-            self.cmd(["rm", "--force", "--ignore", "--time", "10", "--"])
-                .args(containers.iter().cloned())
-                .stdout()?;
-            removed.extend(containers);
-        }
+        let containers: Vec<String> = containers.into_iter().collect();
+        self.container_rm(&containers)?;
+        removed.extend(containers);
         for part in [Part::Network, Part::EgressNetwork] {
             let network = part.podman_name(name);
             if self.exists("network", &network)? {
@@ -282,7 +334,8 @@ E"#,
             ]
         );
         assert!(
-            fake::calls(&dir).contains("rm --force --ignore --time 10 -- hybridrag-a-app stray\n")
+            fake::calls(&dir)
+                .contains("rm --force --ignore --volumes --time 10 -- hybridrag-a-app stray\n")
         );
     }
 }

@@ -63,6 +63,15 @@ impl Podman {
         Ok(self.missing_images(std::slice::from_ref(image))?.is_empty())
     }
 
+    /// A variable of an image's own environment. `image` is its name or id.
+    pub fn image_env(&self, image: &str, name: &str) -> Result<Option<String>> {
+        let format = "{{json .Config.Env}}";
+        let env: Option<Vec<String>> =
+            self.cmd(["image", "inspect", "--format", format, "--", image]).json()?;
+        let of = |line: String| Some(line.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+        Ok(env.unwrap_or_default().into_iter().find_map(of))
+    }
+
     /// Pulls an image, telling `line` each line that Podman prints.
     ///
     /// # Errors

@@ -3,20 +3,24 @@
 //! Each call of `podman` costs some 50 ms before it does anything, so there is one call for all
 //! instances wherever that can be. Secrets travel through standard input only.
 
+mod aside;
 mod containers;
 mod images;
 mod inspect;
 pub mod quadlet;
 mod secrets;
+mod see;
 mod sessions;
 mod version;
 
+pub use aside::{Aside, Seen};
 pub use containers::{Container, ExecOptions};
 pub use images::{Build, Listed};
 pub use inspect::{
     Attachment, Binding, HostConfig, Inspected, Mount, NetworkInfo, NetworkSettings, Ports,
 };
 pub use secrets::SecretValue;
+pub use see::{Logs, VolumeSize};
 pub use version::{parse_version, require};
 
 use crate::exec::Cmd;

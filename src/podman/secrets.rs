@@ -1,5 +1,5 @@
-//! Podman secrets: values go in through standard input. They come out for one purpose: to look
-//! whether they are anywhere else.
+//! Podman secrets: values go in through standard input. They come out to look whether they are
+//! anywhere else, to be copied for another instance, and to be encrypted for a backup.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::{INSTANCE_LABEL, Podman};
 use crate::error::{Error, Result};
 use crate::model::Name;
 
-/// A secret with its value, for looking whether it is somewhere else.
+/// A secret with its value.
 #[derive(Clone, Debug)]
 pub struct SecretValue {
     /// Its name: `hybridrag-NAME.KEY.VERSION`.
@@ -39,12 +39,21 @@ impl Podman {
         let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
         let ours: Vec<&str> =
             all.lines().map(str::trim).filter(|name| name.starts_with("hybridrag-")).collect();
-        if ours.is_empty() {
+        self.secret_values_of(ours)
+    }
+
+    /// These secrets with their values: one call. They must all be there.
+    pub fn secret_values_of<S: Into<String>>(
+        &self,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Vec<SecretValue>> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        if names.is_empty() {
             return Ok(Vec::new());
         }
         // The error holds the command line and Podman's own words: neither has a value.
         let shown: Vec<Shown> =
-            self.cmd(["secret", "inspect", "--showsecret", "--"]).args(ours).json()?;
+            self.cmd(["secret", "inspect", "--showsecret", "--"]).args(names).json()?;
         let value = |s: Shown| SecretValue { name: s.spec.name, value: s.secret_data.into() };
         Ok(shown.into_iter().map(value).collect())
     }

@@ -9,8 +9,9 @@ impl Podman {
     /// The processes of this user that are a `podman exec` of `argv` in a container; what follows
     /// `argv` does not matter.
     #[must_use]
-    pub fn sessions(container: &str, argv: &[&str]) -> Vec<u32> {
-        sessions_in(Path::new("/proc"), container, argv)
+    pub fn sessions<S: AsRef<str>>(container: &str, argv: &[S]) -> Vec<u32> {
+        let argv: Vec<&str> = argv.iter().map(AsRef::as_ref).collect();
+        sessions_in(Path::new("/proc"), container, &argv)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Podman;
 use crate::error::{Error, Kind, Result};
-use crate::model::PodmanVersion;
+use crate::model::{NEW_ENOUGH, PodmanVersion};
 
 impl Podman {
     /// Its version, whichever it is.
@@ -30,6 +30,17 @@ impl Podman {
         self.cmd(["info", "--format", "json"]).json()
     }
 
+    /// Has Podman make its namespace anew, with the ids that the user has by now. Stops whatever
+    /// runs.
+    pub fn migrate(&self) -> Result<()> {
+        self.cmd(["system", "migrate"]).stdout().map(drop)
+    }
+
+    /// How many containers of this user run now.
+    pub fn running(&self) -> Result<usize> {
+        Ok(self.cmd(["ps", "--quiet"]).stdout()?.lines().count())
+    }
+
     /// Its version, if ragpod works with it.
     ///
     /// # Errors
@@ -53,15 +64,9 @@ pub fn require(version: PodmanVersion) -> Result<PodmanVersion> {
     if version >= PodmanVersion::OLDEST {
         return Ok(version);
     }
-    Err(Error::host(format!(
-        "Podman {version} is too old: ragpod needs {} or newer",
-        PodmanVersion::OLDEST
-    ))
-    .cause("older ones cannot make pods from unit files (podman-systemd.unit(5), \".pod\")")
-    .hint(
-        "use a distribution with a newer one: Debian 13 (5.4), Ubuntu 26.04 (5.7), Fedora 42 or \
-         later (5.8), RHEL and its kin 9.5 (5.2), 9.6 and 10.0 (5.4) or later",
-    ))
+    Err(Error::host(format!("Podman {version} is too old: pods as units came with 5.0"))
+        .hint(format!("these have a newer one: {NEW_ENOUGH}"))
+        .hint("see what the units would be there: ragpod render NAME --podman 5.4"))
 }
 
 #[cfg(test)]

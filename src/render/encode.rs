@@ -14,6 +14,33 @@
 //! Each class is a type that only its encoder makes, and templates print values of these types
 //! through the filter of the class: a value that was not encoded, or was encoded for another class,
 //! does not compile. [`Plain`] is what needs no encoding in any of them.
+//!
+//! ```
+//! use ragpod::render::encode::{IsWords, Plain, Words};
+//!
+//! fn environment(word: &impl IsWords) -> String {
+//!     format!("Environment={}", word.words())
+//! }
+//! let word = Words::pair("env.A", "A", "100 %").unwrap();
+//! assert_eq!(environment(&word), "Environment=\"A=100 %%\"");
+//! environment(&Plain::one("instance.name", "a").unwrap());
+//! ```
+//!
+//! What was encoded for a key that is read as it stands is no word:
+//!
+//! ```compile_fail,E0277
+//! # use ragpod::render::encode::{IsWords, Raw};
+//! # fn environment(word: &impl IsWords) -> String { word.words().to_owned() }
+//! environment(&Raw::one("engine.image", "a/b:1").unwrap());
+//! ```
+//!
+//! And what was not encoded at all is nothing:
+//!
+//! ```compile_fail,E0277
+//! # use ragpod::render::encode::IsWords;
+//! # fn environment(word: &impl IsWords) -> String { word.words().to_owned() }
+//! environment(&"A=100 %".to_owned());
+//! ```
 
 use std::fmt::{self, Write as _};
 

@@ -47,6 +47,9 @@ pub(super) fn app(instance: &Instance) -> Result<Vec<Words>, Refused> {
     vars.set("postgres.database", "POSTGRES_PASSWORD_FILE", &password)?;
     let batch_size = instance.engine.batch_size.to_string();
     vars.set("engine.batch_size", "BATCH_SIZE", &batch_size)?;
+    if let Some(concurrency) = instance.engine.concurrency {
+        vars.set("engine.concurrency", "MAX_PARALLEL_INSERT", &concurrency.to_string())?;
+    }
     provider(instance, &mut vars)?;
     proxy(instance, &mut vars)?;
     for (name, value) in &instance.env {

@@ -6,6 +6,7 @@
 pub mod encode;
 mod environment;
 pub mod filters;
+mod schedule;
 #[cfg(test)]
 mod tests;
 mod unit_set;
@@ -14,10 +15,11 @@ mod versions;
 
 use std::collections::BTreeMap;
 
+pub use schedule::{Schedule, schedule, static_units};
 pub use unit_set::UnitSet;
 
 use crate::error::{Error, Kind, Result};
-use crate::model::{Instance, PodmanVersion, SecretKey};
+use crate::model::{Instance, NEW_ENOUGH, PodmanVersion, SecretKey};
 
 /// What the units are for: a version of Podman, and the versions of the secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ impl FromIterator<(SecretKey, u32)> for SecretVersions {
 }
 
 /// Renders the units of an instance.
+///
+/// What it does by itself is no part of them: see [`schedule`](fn@schedule).
 pub fn render(instance: &Instance, target: &Target) -> Result<UnitSet> {
     if target.podman < PodmanVersion::OLDEST {
         return Err(too_old(target.podman));
@@ -78,6 +82,6 @@ pub fn render(instance: &Instance, target: &Target) -> Result<UnitSet> {
 
 fn too_old(podman: PodmanVersion) -> Error {
     Error::host(format!("Podman {podman} is too old: pods as units came with 5.0"))
-        .hint("Debian 13, Ubuntu 25.04, Fedora 40, RHEL 9.5 and openSUSE Leap 16 have a newer one")
-        .hint("see what the units would be for another version: ragpod render NAME --podman 5.4")
+        .hint(format!("these have a newer one: {NEW_ENOUGH}"))
+        .hint("see what the units would be there: ragpod render NAME --podman 5.4")
 }

@@ -8,7 +8,7 @@ use super::environment::CA_FILE;
 use super::filters;
 use super::versions::{Key, Known};
 use super::{Target, environment};
-use crate::model::{Bytes, ImageRef, Instance, Part, Relaxation, SecretKey};
+use crate::model::{Bytes, Command, ImageRef, Instance, Part, Relaxation, SecretKey};
 
 /// The label that everything of an instance has.
 const LABEL: &str = "io.ragpod.instance";
@@ -88,8 +88,15 @@ struct App {
     mounts: Vec<Words>,
     secrets: Vec<Words>,
     environment: Vec<Words>,
-    health: Raw,
+    serve: Option<Serve>,
+    health: Option<Raw>,
     memory: Option<Plain>,
+}
+
+/// What runs in a container instead of its image's own program.
+struct Serve {
+    program: Raw,
+    args: Vec<Words>,
 }
 
 #[derive(Template)]
@@ -186,7 +193,9 @@ impl Unit<'_> {
             unit: self.common()?,
             gateway: self.instance.egress.has_gateway(),
             open: self.instance.egress.has_network() && !self.instance.egress.has_gateway(),
-            autostart: self.instance.autostart,
+            // One that stops when it is idle is started by its first use: a hundred of them at once
+            // would be more than the machine can hold.
+            autostart: self.instance.autostart && self.instance.schedule.idle_stop.is_none(),
             keep_in: self.keep_in()?,
         })
     }
@@ -231,8 +240,6 @@ impl Unit<'_> {
 
     fn app(&self) -> Result<App, Refused> {
         let engine = &self.instance.engine;
-        // -S and -E: neither site-packages nor the environment, so that the probe is cheap.
-        let probe = ["python", "-S", "-E", "/app/hybridrag.py", "health"];
         let secrets = self.instance.secret_keys();
         let reader = self.uid(ENGINE_UID);
         let sources = self.instance.sources.iter().map(|s| mount("source.path", &s.path, &s.mount));
@@ -251,9 +258,37 @@ impl Unit<'_> {
                 .map(|key| self.secret(key, reader))
                 .collect::<Result<_, _>>()?,
             environment: environment::app(self.instance)?,
-            health: Raw::command("engine.image", &probe)?,
+            serve: self.serve()?,
+            health: self.engine_health()?,
             memory: memory(engine.memory, "engine.memory")?,
         })
+    }
+
+    /// What keeps the app container up, where it is not its image's own program.
+    fn serve(&self) -> Result<Option<Serve>, Refused> {
+        const FIELD: &str = "engine.commands.serve";
+        let Some(words) = self.command(Command::Serve) else { return Ok(None) };
+        let Some((program, args)) = words.split_first() else { return Ok(None) };
+        let args = args.iter().map(|word| Words::one(FIELD, word)).collect::<Result<_, _>>()?;
+        Ok(Some(Serve { program: Raw::one(FIELD, program)?, args }))
+    }
+
+    /// `None`: the container is healthy while it runs.
+    fn engine_health(&self) -> Result<Option<Raw>, Refused> {
+        if self.instance.engine.profile.commands().is_none() {
+            // -S and -E: neither site-packages nor the environment, so that the probe is cheap.
+            let probe = ["python", "-S", "-E", "/app/hybridrag.py", "health"];
+            return Raw::command("engine.image", &probe).map(Some);
+        }
+        self.command(Command::Health)
+            .map(|words| Raw::command("engine.commands.health", &words))
+            .transpose()
+    }
+
+    /// The words of a command of the profile's that has no placeholders.
+    fn command(&self, command: Command) -> Option<Vec<&str>> {
+        let argv = self.instance.engine.profile.commands()?.get(command)?;
+        Some(argv.beginning())
     }
 
     fn egress(&self) -> Result<Egress, Refused> {

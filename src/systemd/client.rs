@@ -1,14 +1,14 @@
 //! The connection, and the calls that are answered at once.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use futures_util::future::try_join_all;
 use zbus::connection::Builder;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedVariant, fdo};
 
-use super::props::{PROPERTIES, ServiceProps, UNIT, unit_path};
+use super::props::{PROPERTIES, SERVICE, ServiceProps, UNIT, unit_path};
 use super::proxy::{ListedUnit, ManagerProxy};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
@@ -17,7 +17,7 @@ const BUS_NAME: &str = "org.freedesktop.systemd1";
 /// How long the bus may take to let us in.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long any one call may take. A manager that is reloading answers nobody meanwhile.
-const CALL: Duration = Duration::from_secs(90);
+const CALL: Duration = Duration::from_secs(30);
 
 /// The user's service manager.
 #[derive(Clone, Debug)]
@@ -39,6 +39,14 @@ pub struct UnitState {
     pub sub: String,
     /// The job that is queued for it: `start`, `stop`, `restart`, ….
     pub job: Option<String>,
+}
+
+impl UnitState {
+    /// Whether it has no processes and is on no way to some.
+    #[must_use]
+    pub fn is_down(&self) -> bool {
+        ["inactive", "failed", ""].contains(&self.active.as_str())
+    }
 }
 
 impl From<ListedUnit> for UnitState {
@@ -73,7 +81,10 @@ impl Systemd {
             Ok(Err(e)) => return Err(failed(format!("{address}: {e}"))),
             Err(_) => return Err(failed(format!("{address}: no answer"))),
         };
-        Self::over(connection).await
+        let systemd = Self::over(connection).await?;
+        // The bus lets us in without it. Podman, which asks it too, would wait for ever.
+        systemd.version().await?;
+        Ok(systemd)
     }
 
     /// A manager at the other end of a connection.
@@ -152,7 +163,7 @@ impl Systemd {
     }
 
     /// One property; `None` when this systemd does not have it.
-    async fn property(
+    pub(super) async fn property(
         &self,
         path: &str,
         interface: &str,
@@ -174,6 +185,21 @@ impl Systemd {
         }
     }
 
+    /// The units that want or require a service, and how many seconds its start may take (`None`:
+    /// any number); nobody where there is no such service.
+    pub async fn wanted_by(&self, service: &str) -> Result<(Vec<String>, Option<u64>)> {
+        let path = unit_path(service);
+        let failed = |e: zbus::Error| call_failed(&format!("look at {service}"), &e);
+        let mut units = Vec::new();
+        for name in ["WantedBy", "RequiredBy"] {
+            let value = self.property(&path, UNIT, name).await.map_err(failed)?;
+            units.extend(value.and_then(|v| Vec::<String>::try_from(v).ok()).unwrap_or_default());
+        }
+        let limit = self.property(&path, SERVICE, "TimeoutStartUSec").await.map_err(failed)?;
+        let limit = limit.and_then(|v| u64::try_from(v).ok()).filter(|us| *us != u64::MAX);
+        Ok((units, limit.map(|us| us / 1_000_000)))
+    }
+
     /// Those of the services whose unit files changed since systemd read them. By itself, because
     /// systemd searches the disk for each: 2 ms a unit.
     pub async fn need_reload<S: AsRef<str>>(&self, services: &[S]) -> Result<Vec<String>> {
@@ -188,6 +214,29 @@ impl Systemd {
         });
         let needed = try_join_all(asks).await.map_err(|e| call_failed("look at the units", &e))?;
         Ok(needed.into_iter().flatten().collect())
+    }
+
+    /// The control group of each service, empty for one that has none: all questions are sent
+    /// before the first answer is read.
+    pub async fn control_groups(&self, services: &[&str]) -> Result<Vec<String>> {
+        let asks = services.iter().map(|service| async move {
+            let value = self.property(&unit_path(service), SERVICE, "ControlGroup").await?;
+            Ok(value.and_then(|v| String::try_from(v).ok()).unwrap_or_default())
+        });
+        try_join_all(asks).await.map_err(|e| call_failed("look at the services", &e))
+    }
+
+    /// Keeps services in systemd's memory as long as this connection lasts. One that is stopped is
+    /// else read from disk again for each question about it.
+    pub async fn hold<S: AsRef<str>>(&self, services: &[S]) -> Result<()> {
+        let held = services.iter().map(|s| async move {
+            match self.manager.ref_unit(s.as_ref()).await {
+                // What is not there cannot be held, and an old systemd only takes longer.
+                Err(zbus::Error::MethodError(..)) | Ok(()) => Ok(()),
+                Err(e) => Err(e),
+            }
+        });
+        try_join_all(held).await.map(drop).map_err(|e| call_failed("look at the units", &e))
     }
 
     /// Everything about many services: all questions are sent before the first answer is read.
@@ -208,6 +257,25 @@ impl Systemd {
             .filter_map(|line| line.split_once('='))
             .find(|(key, _)| *key == name)
             .map(|(_, value)| value.to_owned()))
+    }
+
+    /// The manager's `XDG_CONFIG_HOME`, below which the generators look for quadlets; its default
+    /// where it is not set. `None` when the manager has no home either.
+    pub async fn config_home(&self) -> Result<Option<Utf8PathBuf>> {
+        Ok(match self.variable("XDG_CONFIG_HOME").await? {
+            Some(dir) if dir.starts_with('/') => Some(dir.into()),
+            _ => self.variable("HOME").await?.map(|home| Utf8PathBuf::from(home).join(".config")),
+        })
+    }
+
+    /// When the manager was started: with the user's session, or with the machine.
+    pub async fn manager_since(&self) -> Result<Option<SystemTime>> {
+        let since = self
+            .manager
+            .userspace_timestamp()
+            .await
+            .map_err(|e| call_failed("read when systemd was started", &e))?;
+        Ok((since != 0).then(|| SystemTime::UNIX_EPOCH + Duration::from_micros(since)))
     }
 
     /// systemd's version, as it says it.

@@ -35,6 +35,8 @@ pub(super) enum Script {
 pub(super) struct Shared {
     pub units: BTreeMap<String, Unit>,
     pub calls: Vec<String>,
+    /// How often somebody asked how often a unit was restarted.
+    pub asked: u32,
     next_job: u32,
 }
 
@@ -228,7 +230,9 @@ impl UnitObject {
 impl ServiceObject {
     #[zbus(property, name = "NRestarts")]
     fn n_restarts(&self) -> u32 {
-        self.0.lock().unwrap().units[&self.1].restarts
+        let mut shared = self.0.lock().unwrap();
+        shared.asked += 1;
+        shared.units[&self.1].restarts
     }
 
     #[zbus(property)]

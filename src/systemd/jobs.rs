@@ -311,7 +311,9 @@ fn note(
 }
 
 async fn interrupt(enabled: bool) {
-    if !enabled || tokio::signal::ctrl_c().await.is_err() {
+    if enabled {
+        crate::exec::interrupted().await;
+    } else {
         std::future::pending::<()>().await;
     }
 }

@@ -3,15 +3,19 @@
 //! The interface is org.freedesktop.systemd1(5). Everything is asynchronous on a current-thread
 //! runtime; a connection takes a few milliseconds, so a command makes one and passes it on.
 
+mod calendar;
 mod client;
 mod jobs;
 mod props;
 mod proxy;
 mod report;
+mod seen;
 
+pub use calendar::check_calendar;
 pub use client::{Systemd, UnitState, no_bus};
-pub use props::{ServiceProps, check_loaded};
+pub use props::{ServiceProps, check_free, check_loaded};
 pub use report::{Action, End, JobEvent, JobOptions, JobResult, Outcome, Progress, Report};
+pub use seen::Seen;
 
 /// Runs a future on a runtime of its own: the bridge from the synchronous layers.
 ///

@@ -8,7 +8,7 @@ use zbus::OwnedVariant;
 use crate::error::{Error, Kind, Result};
 
 pub(super) const UNIT: &str = "org.freedesktop.systemd1.Unit";
-const SERVICE: &str = "org.freedesktop.systemd1.Service";
+pub(super) const SERVICE: &str = "org.freedesktop.systemd1.Service";
 
 /// What is asked of each service, one by one: `GetAll` makes systemd count and search for two
 /// hundred more, which takes five times as long.
@@ -127,24 +127,46 @@ pub fn check_loaded(props: &[ServiceProps], units: &Utf8Path) -> Result<()> {
             )
             .cause(format!("its quadlet is in {units}"))
             .hint("see whether systemd looks for units there: ragpod doctor")
-            .hint("see what the generator says: journalctl --quiet -b -t quadlet-generator"));
+            .hint("see what the generator says: journalctl --quiet -b | grep quadlet-generator"));
         }
-        let hidden = !unit.fragment_path.contains("/systemd/generator");
-        let source = Utf8Path::new(&unit.source_path);
-        let elsewhere = !unit.source_path.is_empty() && !source.starts_with(units);
-        if hidden || elsewhere || !unit.is_loaded() {
-            let path = if hidden { &unit.fragment_path } else { &unit.source_path };
-            let why = match (hidden, elsewhere) {
-                (true, _) => format!("{path} hides what ragpod installed"),
-                (_, true) => format!("it is made from {path}, not from what ragpod installed"),
-                _ => format!("its load state is {:?}", unit.load_state),
-            };
-            return Err(Error::new(Kind::Unit, format!("{service} is not ragpod's unit"))
-                .cause(why)
-                .hint(format!("look at it, and move it away if you do not need it: {path}")));
+        if !unit.is_loaded() || stranger(unit, units).is_some() {
+            return Err(not_ours(unit, units));
         }
     }
     Ok(())
+}
+
+/// Whether nobody else's unit has one of these names: each is unknown to systemd, or is what was
+/// installed in `units` before.
+///
+/// # Errors
+/// [`Kind::Unit`], with what is in the way and how to see it.
+pub fn check_free(props: &[ServiceProps], units: &Utf8Path) -> Result<()> {
+    match props.iter().find(|u| !u.fragment_path.is_empty() && stranger(u, units).is_some()) {
+        Some(unit) => Err(not_ours(unit, units)),
+        None => Ok(()),
+    }
+}
+
+/// The file that a unit is made from, when that is none of those in `units`, and whether it hides
+/// what a generator makes.
+fn stranger<'a>(unit: &'a ServiceProps, units: &Utf8Path) -> Option<(&'a str, bool)> {
+    if !unit.fragment_path.contains("/systemd/generator") {
+        return Some((&unit.fragment_path, true));
+    }
+    let elsewhere =
+        !unit.source_path.is_empty() && !Utf8Path::new(&unit.source_path).starts_with(units);
+    elsewhere.then_some((&unit.source_path, false))
+}
+
+fn not_ours(unit: &ServiceProps, units: &Utf8Path) -> Error {
+    let error = Error::new(Kind::Unit, format!("{} is not ragpod's unit", unit.service));
+    let (path, why) = match stranger(unit, units) {
+        Some((path, true)) => (path, format!("{path} hides what ragpod installs")),
+        Some((path, false)) => (path, format!("it is made from {path}")),
+        None => (&*unit.fragment_path, format!("its load state is {:?}", unit.load_state)),
+    };
+    error.cause(why).hint(format!("look at it, and move it away if you do not need it: {path}"))
 }
 
 struct Props<'a>(&'a mut HashMap<String, OwnedVariant>);

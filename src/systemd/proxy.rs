@@ -31,6 +31,7 @@ pub(super) trait Manager {
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+    fn ref_unit(&self, name: &str) -> zbus::Result<()>;
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
     fn cancel_job(&self, id: u32) -> zbus::Result<()>;
     fn list_units_by_patterns(
@@ -53,6 +54,10 @@ pub(super) trait Manager {
     /// The manager's environment block, `NAME=VALUE` each.
     #[zbus(property(emits_changed_signal = "false"))]
     fn environment(&self) -> zbus::Result<Vec<String>>;
+
+    /// When the manager was started, in microseconds since 1970.
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn userspace_timestamp(&self) -> zbus::Result<u64>;
 
     /// systemd's version.
     #[zbus(property(emits_changed_signal = "const"))]

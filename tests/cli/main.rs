@@ -1,9 +1,13 @@
 //! The built program in a home of its own: everything that needs neither Podman nor a bus.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use assert_cmd::Command;
+use clap::{CommandFactory, ValueEnum};
+use clap_complete::Shell;
+use ragpod::cli::Cli;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -65,8 +69,45 @@ fn create_then_render() {
     assert_eq!(std::fs::read_dir(home.path().join("out")).unwrap().count(), 6);
     let json: Value = serde_json::from_str(&home.ok(&["render", "demo", "--json"])).unwrap();
     assert_eq!(json["units"].as_object().unwrap().len(), 6);
-    assert!(home.fails(&["render", "demo", "--podman", "4.9"], 2).contains("5.0"));
+    let old = home.fails(&["render", "demo", "--podman", "4.9"], 2);
+    for said in ["Podman 4.9.0 is too old", "5.0", "Debian 13", "RHEL", "--podman 5.4"] {
+        assert!(old.contains(said), "no {said:?} in {old}");
+    }
     home.fails(&["render", "demo", "--podman", "five"], 2);
+}
+
+/// A second line in any field would be a line of a unit.
+#[test]
+fn render_refuses_a_second_line_in_every_field() {
+    let home = Home::new();
+    home.ok(&["create", "line", "--provider", "openai", "--source", "~/notes"]);
+    let manifest = home.manifest("line");
+    let good = "[instance]\nname = \"line\"\n[provider]\nkind = \"openai\"\n\
+        base_url = \"https://h.example/v1\"\nllm_model = \"a\"\nembedding_model = \"b\"\n\
+        ca_file = \"/ca\"\napi_key = { secret = \"k\" }\n[postgres]\ndatabase = \"d\"\n\
+        user = \"u\"\nmemory = \"2G\"\nimage = \"localhost/a:1\"\n[engine]\nmemory = \"2G\"\n\
+        image = \"localhost/b:1\"\n[[source]]\npath = \"/s\"\nname = \"n\"\npattern = \"*\"\n\
+        [egress]\nmode = \"allow\"\nallow = [\"h.example:443\"]\n[hardening]\n\
+        writable_root = [\"app\"]\n[backup]\n\
+        recipient = \"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"\n[schedule]\ningest = \"daily\"\n[env]\nX = \"x\"\n";
+    std::fs::write(&manifest, good).unwrap();
+    home.ok(&["render", "line"]);
+    let mut section = "";
+    let mut refused = 0;
+    for line in good.lines() {
+        if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']);
+            continue;
+        }
+        let key = line.split_once(' ').unwrap().0;
+        let (before, quote) = line.split_at(line.rfind('"').unwrap());
+        let worse = format!("{before}\\n[Service]\\nExecStartPre=/bin/false{quote}");
+        std::fs::write(&manifest, good.replace(line, &worse)).unwrap();
+        let said = home.fails(&["render", "line"], 2);
+        assert!(said.contains(&format!("{section}.{key}: ")), "{section}.{key}: {said}");
+        refused += 1;
+    }
+    assert_eq!(refused, 22);
 }
 
 #[test]
@@ -120,7 +161,42 @@ fn errors_have_a_cause_a_hint_and_a_code() {
     assert!(home.fails(&["audit"], 3).contains("odman"));
     assert!(home.fails(&["audit", "demp"], 4).contains("did you mean demo?"));
     home.fails(&["query", "demo", ""], 2);
+    assert!(home.fails(&["query", "demo", "what", "is", "it"], 2).contains("into quotes"));
+    assert!(home.fails(&["query", "demo"], 2).contains("the question is missing"));
+    assert!(home.fails(&["query", "De_mo", "what is it?"], 2).contains("NAME"));
+    assert!(home.fails(&["query", "--on", "demo", "demo", "what is it?"], 2).contains("no name"));
+    home.fails(&["query", "--on", "demo", "--all", "what is it?"], 2);
+    home.fails(&["query", "--on", "De_mo", "what is it?"], 2);
     home.fails(&["no-such-verb"], 2);
+}
+
+#[test]
+fn engines_that_are_not_our_own() {
+    let home = Home::new();
+    let set = |key: &str, value: &str| format!("engine.{key}={value}");
+    let options = [
+        set("profile", "custom"),
+        set("image", "localhost/mine:1"),
+        set("commands.query", r#"["mine", "ask", "{text}"]"#),
+        set("commands.serve", r#"["mine", "serve"]"#),
+    ];
+    let options: Vec<&str> = options.iter().flat_map(|o| ["--set", o.as_str()]).collect();
+    home.ok(&[&["create", "own"], &options[..]].concat());
+    let units = home.ok(&["render", "own"]);
+    assert!(units.contains("Entrypoint=mine\nExec=\"serve\"\n"), "{units}");
+    assert!(units.contains("HealthCmd=none\n") && !units.contains("{text}"), "{units}");
+
+    let bad = r#"engine.commands.query=["mine", "--text={text}"]"#;
+    let error = home.fails(&[&["create", "bad"], &options[..], &["--set", bad]].concat(), 2);
+    assert!(error.contains("an argument of its own"), "{error}");
+    let error = home.fails(&["create", "up", "--set", "engine.profile=hybridrag"], 2);
+    assert!(error.contains("[provider]"), "{error}");
+
+    let error = home.fails(&["image", "build", "--engine-context", "/nowhere"], 1);
+    assert!(error.contains("/nowhere"), "{error}");
+    let folder = home.path().to_str().unwrap();
+    let error = home.fails(&["image", "build", "--engine-context", folder], 2);
+    assert!(error.contains("no hybridrag.py") && error.contains("git clone"), "{error}");
 }
 
 #[test]
@@ -140,25 +216,99 @@ fn secrets_are_never_in_a_manifest() {
 }
 
 #[test]
+fn what_clients_of_the_protocol_take() {
+    let home = Home::new();
+    home.ok(&["create", "notes"]);
+    home.ok(&["create", "work"]);
+    let json = |args: &[&str]| -> Value { serde_json::from_str(&home.ok(args)).unwrap() };
+    let claude = json(&["mcp-config", "notes"]);
+    let server = &claude["mcpServers"]["ragpod-notes"];
+    assert!(Path::new(server["command"].as_str().unwrap()).is_absolute(), "{claude}");
+    assert!(Path::new(server["command"].as_str().unwrap()).exists(), "{claude}");
+    assert_eq!(server["args"], serde_json::json!(["mcp", "notes"]));
+    assert!(server.get("env").is_none(), "{claude}");
+    let vscode = json(&["mcp-config", "notes", "work", "--read-only", "--client", "vscode"]);
+    let server = &vscode["servers"]["ragpod-notes_work"];
+    assert_eq!(server["type"], "stdio");
+    assert_eq!(server["args"], serde_json::json!(["mcp", "notes", "work", "--read-only"]));
+    let codex = home.ok(&["mcp-config", "notes", "--client", "codex"]);
+    assert!(codex.starts_with("[mcp_servers.ragpod-notes]\n"), "{codex}");
+    // A client that passes nothing on must find the same manifests.
+    let elsewhere = home.path().join("elsewhere");
+    std::fs::rename(home.path().join(".config"), &elsewhere).unwrap();
+    let output = home
+        .ragpod(&["mcp-config", "notes"])
+        .env("XDG_CONFIG_HOME", &elsewhere)
+        .assert()
+        .success()
+        .get_output()
+        .clone();
+    let moved: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let env = &moved["mcpServers"]["ragpod-notes"]["env"];
+    assert_eq!(*env, serde_json::json!({ "XDG_CONFIG_HOME": elsewhere }));
+
+    assert!(home.fails(&["mcp-config", "nobody"], 4).contains("there is no instance nobody"));
+    assert!(home.fails(&["mcp", "nobody"], 4).contains("there is no instance nobody"));
+    home.fails(&["mcp"], 2);
+    home.fails(&["mcp-config", "notes", "--client", "emacs"], 2);
+}
+
+/// `make install` and the packages make both anew, so what counts is that nothing is left out.
+#[test]
 fn completions_and_manual_pages() {
     let home = Home::new();
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(home.ok(&["completions", shell]).contains("ragpod"));
-    }
+    let mut command = Cli::command();
+    command.build();
+    let mut pages = BTreeSet::from(["ragpod.1".to_owned(), "ragpod.toml.5".to_owned()]);
+    verbs(&command, "ragpod", &mut pages);
+    assert!(pages.contains("ragpod-image-build.1"), "{pages:?}");
+
     let dir = home.path().join("man");
     home.ok(&["man", dir.to_str().unwrap()]);
-    for page in ["ragpod.1", "ragpod-up.1", "ragpod-image-build.1"] {
-        assert!(dir.join(page).exists(), "{page}");
+    let written: BTreeSet<String> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(written, pages);
+    for page in &pages {
+        let text = std::fs::read_to_string(dir.join(page)).unwrap();
+        let title = page.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        assert!(text.contains(&format!(".TH {title}")), "{page}");
     }
+    assert!(!dir.join("ragpod-scheduled.1").exists(), "what systemd runs has a page for people");
     assert!(home.ok(&["man"]).contains(".TH ragpod 1"));
+
+    for shell in Shell::value_variants() {
+        let script = home.ok(&["completions", &shell.to_string()]);
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let name = verb.get_name();
+            assert!(script.contains(name), "{shell} does not complete {name}");
+            for long in verb.get_opts().filter_map(clap::Arg::get_long) {
+                assert!(script.contains(long), "{shell} does not complete {name} --{long}");
+            }
+        }
+    }
+}
+
+fn verbs(command: &clap::Command, name: &str, pages: &mut BTreeSet<String>) {
+    let shown = |verb: &&clap::Command| verb.get_name() != "help" && !verb.is_hide_set();
+    for verb in command.get_subcommands().filter(shown) {
+        let name = format!("{name}-{}", verb.get_name());
+        pages.insert(format!("{name}.1"));
+        verbs(verb, &name, pages);
+    }
 }
 
 #[test]
 fn help_fits_a_screen() {
     let home = Home::new();
     let top = home.ok(&["--help"]);
-    assert!(top.lines().count() <= 56, "{}", top.lines().count());
-    for verb in ["create", "up", "down", "ingest", "query", "logs", "exec", "rm", "audit"] {
+    // A line for each verb, and what one needs besides.
+    assert!(top.lines().count() <= 66, "{}", top.lines().count());
+    for verb in [
+        "create", "up", "down", "ingest", "query", "logs", "exec", "rm", "audit", "top", "graph",
+        "usage", "doctor",
+    ] {
         let help = home.ok(&[verb, "--help"]);
         assert!(help.contains("Examples:"), "{verb}");
         assert!(help.lines().count() <= 50, "{verb}: {}", help.lines().count());

@@ -84,8 +84,9 @@ fn hosts() {
     up("bin=$(mktemp -d); printf '#!/bin/sh\\necho podman version 4.9.3\\n' > $bin/podman
         chmod +x $bin/podman; export PATH=$bin:$PATH")
     .code(3)
-    .tells("4.9.3")
-    .tells("5.0");
+    .tells("Podman 4.9.3 is too old")
+    .tells("5.0")
+    .tells("Debian 13");
     up("unset XDG_RUNTIME_DIR DBUS_SESSION_BUS_ADDRESS").code(3).tells("XDG_RUNTIME_DIR");
     sh("sed -i 's|^image = .*||' ~/.config/ragpod/instances/e2e-bad-host.toml
         printf '\\n' >> ~/.config/ragpod/instances/e2e-bad-host.toml")

@@ -135,6 +135,30 @@ pub fn root_with(text: &str, args: &[&str], input: &[u8]) -> Option<Ran> {
     Some(finish(format!("(root) {text}"), command, input))
 }
 
+/// Another user of the host, with a service manager of its own: for tests that disturb it.
+pub struct User(&'static str);
+
+impl User {
+    /// Makes the user, where there is none of that name; `None` where the tests run on the machine
+    /// itself.
+    pub fn create(name: &'static str) -> Option<Self> {
+        if is_local() {
+            return None;
+        }
+        let mut command = script("useradd");
+        command.arg(name);
+        finish(format!("useradd {name}"), command, b"").ok();
+        Some(Self(name))
+    }
+
+    /// Runs a shell script as this user.
+    pub fn sh(&self, text: &str) -> Ran {
+        let mut command = script("run");
+        command.args(["--user", self.0, "--", "bash", "-euc", text]);
+        finish(format!("({}) {text}", self.0), command, b"")
+    }
+}
+
 /// Whether the tests run on this machine instead of in a host of their own.
 pub fn is_local() -> bool {
     std::env::var("RAGPOD_TEST_HOST").is_ok_and(|v| v == "local")
@@ -241,6 +265,11 @@ impl Drop for Instance {
         if std::thread::panicking() {
             eprintln!("{}", self.ragpod("status", &[]));
             eprintln!("{}", self.ragpod("logs", &["-n", "60"]));
+            let chores = r#"
+                systemctl --user list-timers --all "ragpod-*@$1.timer"
+                systemctl --user show -p Id,ActiveState,SubState,Result "ragpod-*@$1.*"
+                journalctl --user -n 60 -o short-precise -u "ragpod-*@$1.*""#;
+            eprintln!("{}", run(&["bash", "-c", chores, "chores", &self.name]));
         }
         self.remove();
     }

@@ -1,11 +1,17 @@
-"""A stand-in for an LLM provider: OpenAI's protocol (chat completions, embeddings) and Ollama's, over
-HTTPS and plain HTTP. Deterministic: vectors are made of a text's words, answers are sentences of
-what it was given. Needs the minimal Python only.
+"""A stand-in for an LLM provider: OpenAI's protocol (chat completions, embeddings), Azure's and Ollama's,
+over HTTPS and plain HTTP, whole answers and streams. Deterministic: vectors are made of a text's words,
+answers are sentences of what it was given. Needs the minimal Python only.
 
     python3 standin.py DIR ADDRESS
 
 DIR holds `cert.pem` and `key.pem`; `requests` there gets a line for each request, and `delay`, where
 there is one, says how many seconds an answer takes.
+
+How a model behaves is the first part of its name, so that tests do not disturb each other: `chat` as
+it should, `slow` takes a second for each answer and for each word of a stream a third of one, `busy`
+says 429 to each request once, `down` says 500 to all, `torn` breaks off in the middle. `slow-x` is the
+same as `slow`. A stream that its reader cuts gets a line `cut MODEL`. The key `wrong` is refused, and
+so is one that begins with `echo`, in words that repeat it.
 """
 
 import hashlib
@@ -20,6 +26,8 @@ import threading
 import time
 
 DIMENSION = 64
+# The last is a name that litellm lets choose its dimension.
+MODELS = ("chat", "slow", "busy", "down", "torn", "vectors", "text-embedding-3-small")
 TLS_PORTS, PLAIN_PORTS = (443, 8443), (80, 11434)
 DIR = sys.argv[1]
 
@@ -58,6 +66,15 @@ def complete(messages):
 def answer(path, body):
     inputs = body.get("input") or []
     inputs = [inputs] if isinstance(inputs, str) else inputs
+    path, _, query = path.partition("?")
+    model = body.get("model")
+    if path.startswith("/openai/deployments/"):
+        if "api-version=" not in query:
+            return 404, {"error": {"code": "404", "message": "Resource not found"}}
+        model, _, call = path.removeprefix("/openai/deployments/").partition("/")
+        path = f"/v1/{call}"
+    if model not in MODELS and kind(model) not in MODELS:
+        return 404, {"error": {"message": f"The model `{model}` does not exist"}}
     if path == "/v1/embeddings":
         rows = [{"index": i, "embedding": vector(t)} for i, t in enumerate(inputs)]
         return 200, {"object": "list", "data": rows}
@@ -71,13 +88,48 @@ def answer(path, body):
     return 404, {"error": {"message": f"no {path}"}}
 
 
+def kind(model):
+    """How it behaves."""
+    return str(model).partition("-")[0]
+
+
+REFUSED = set()
+
+
+def refuses(kind, body):
+    """What a model that does not want to says instead of its answer."""
+    if kind == "down":
+        return 500, {"error": {"message": "an inner gear is broken"}}
+    this = hashlib.sha256(json.dumps(body).encode()).digest()
+    if kind == "busy" and this not in REFUSED:
+        REFUSED.add(this)
+        return 429, {"error": {"message": "not so fast"}}
+    return None
+
+
+def pieces(result):
+    """An answer as its protocol streams it, a word at a time."""
+    if "choices" not in result:
+        for word in result["message"]["content"].split(" "):
+            yield json.dumps({"message": {"role": "assistant", "content": word + " "}, "done": False}) + "\n"
+        yield json.dumps({"message": {"role": "assistant", "content": ""}, "done": True}) + "\n"
+        return
+    for word in result["choices"][0]["message"]["content"].split(" "):
+        choice = {"index": 0, "delta": {"content": word + " "}, "finish_reason": None}
+        yield f"data: {json.dumps({'choices': [choice]})}\n\n"
+    yield f"data: {json.dumps({'choices': [{'index': 0, 'delta': {}, 'finish_reason': 'stop'}]})}\n\n"
+    yield "data: [DONE]\n\n"
+
+
 def note(line):
     with open(os.path.join(DIR, "requests"), "a") as log:
         log.write(line + "\n")
 
 
-def pause(path):
-    if path.endswith(("/completions", "/chat")):
+def pause(path, slow):
+    if path.partition("?")[0].endswith(("/completions", "/chat")):
+        if slow:
+            time.sleep(1)
         try:
             with open(os.path.join(DIR, "delay")) as file:
                 time.sleep(float(file.read()))
@@ -94,17 +146,42 @@ def serve(connection, port):
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         body = stream.read(int(headers.get("content-length") or 0))
-        key = headers.get("authorization", "").removeprefix("Bearer ")
+        key = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ")
         proof = hashlib.sha256(key.encode()).hexdigest()[:16] if key else "-"
         note(f"{port} {headers.get('host')} {method} {path} {proof}")
+        body = json.loads(body or b"{}")
+        model = path.split("/")[3] if path.startswith("/openai/deployments/") else body.get("model")
+        mood = kind(model)
+        slow = mood == "slow"
         if key == "wrong":
-            code, result = 401, {"error": {"message": "that key is wrong"}}
+            code, result = 401, {"error": {"message": "nobody knows that key"}}
+        elif key.startswith("echo"):
+            code, result = 401, {"error": {"message": f"Incorrect API key provided: {key}. See {'x' * 200}"}}
         else:
-            pause(path)
-            code, result = answer(path, json.loads(body or b"{}"))
+            pause(path, slow)
+            code, result = refuses(mood, body) or answer(path, body)
+        if code == 200 and body.get("stream"):
+            head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            connection.sendall(head.encode())
+            try:
+                for number, piece in enumerate(pieces(result)):
+                    time.sleep(0.33 if slow else 0)
+                    if mood == "torn" and number == 2:
+                        return
+                    data = piece.encode()
+                    connection.sendall(b"%x\r\n%s\r\n" % (len(data), data))
+            except OSError:
+                note(f"cut {model}")
+                raise
+            connection.sendall(b"0\r\n\r\n")
+            continue
         data = json.dumps(result).encode()
         head = f"HTTP/1.1 {code} X\r\ncontent-type: application/json\r\n"
-        connection.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
+        connection.sendall(f"{head}content-length: {len(data)}\r\n\r\n".encode())
+        if mood == "torn":
+            connection.sendall(data[: len(data) // 2])
+            return
+        connection.sendall(data)
 
 
 def accept(listener, port, context):

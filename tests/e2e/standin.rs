@@ -29,7 +29,8 @@ pub fn ready() -> bool {
     }
 }
 
-/// What it was asked: `PORT HOST METHOD PATH HASH-OF-KEY`, a line each.
+/// What it was asked: `PORT HOST METHOD PATH HASH-OF-KEY`, a line each; `cut MODEL` for a stream that
+/// its reader did not want to the end.
 pub fn requests() -> String {
     root(&format!("cat {DIR}/requests")).unwrap().ok().out
 }
@@ -48,10 +49,15 @@ pub fn ca_file() -> String {
 
 /// Options of `create` for a provider that speaks a protocol at an address.
 pub fn options(kind: &str, url: &str) -> Vec<String> {
+    options_with_model(kind, url, "chat")
+}
+
+/// The same for a model of its own: what the first part of its name means is in `standin.py`.
+pub fn options_with_model(kind: &str, url: &str, model: &str) -> Vec<String> {
     let set = |key: &str, value: &str| ["--set".to_owned(), format!("provider.{key}={value}")];
     let mut options = vec!["--provider".to_owned(), kind.to_owned()];
     options.extend(set("base_url", url));
-    options.extend(set("llm_model", "chat"));
+    options.extend(set("llm_model", model));
     options.extend(set("embedding_model", "vectors"));
     options.extend(set("embedding_dim", DIMENSION));
     options

@@ -16,7 +16,7 @@ target=$1
 #
 # The server's package would make a cluster of its own; a file that is there
 # first stops it.
-debian_bootstrap "$HOST_DIR/base.packages" "$target" \
+debian_bootstrap "$DEBIAN_SUITE" "$HOST_DIR/base.packages" "$target" \
     --format=tar \
     --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-include=/usr/share/doc/*/copyright' \

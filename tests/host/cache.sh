@@ -15,7 +15,10 @@ hash_files() {
     REPLY=${REPLY:0:16}
 }
 
-rootfs_key() { hash_files tests/host/{rootfs,rootfs.sh,rootfs.packages,debian.sh}; }
+rootfs_key() {
+    hash_files tests/host/{rootfs,rootfs.sh,rootfs.packages,debian.sh}
+    [ "$HOST_SUITE" = trixie ] || REPLY=$HOST_SUITE-$REPLY
+}
 base_key() { hash_files tests/host/{base.sh,base.packages,debian.sh}; }
 wheels_key() { hash_files tests/host/wheels.sh packaging/images/engine/requirements.lock; }
 # The images, which are built in the root file system from all the others.
@@ -26,6 +29,12 @@ images_key() {
     hash_files tests/host/{images.sh,wheels.sh} packaging/images
     REPLY=$(sha256sum <<< "$rootfs $base $REPLY")
     REPLY=${REPLY:0:16}
+}
+
+# The root file system for RAGPOD_TEST_FRESH.
+fresh_key() {
+    hash_files tests/host/{rootfs,fresh.sh,fresh.packages,debian.sh} packaging/deb/control
+    REPLY=fresh-$REPLY
 }
 
 # cached KIND KEY TEXT COMMAND…: makes $HOST_CACHE/KIND/KEY with COMMAND…, which
@@ -62,16 +71,22 @@ logged() {
 }
 
 ensure_rootfs() {
-    cached rootfs "$1" "building the root file system" bash "$HOST_DIR/rootfs.sh"
+    case $1 in
+        fresh-*) cached rootfs "$1" "building a fresh Debian" bash "$HOST_DIR/fresh.sh" ;;
+        *) cached rootfs "$1" "building the root file system" bash "$HOST_DIR/rootfs.sh" ;;
+    esac
 }
 
 ensure_images() {
-    local rootfs=$1 images=$2 base wheels
+    local images=$1 rootfs base wheels
     [ ! -e "$HOST_CACHE/images/$images" ] || {
         touch "$HOST_CACHE/images/$images"
         return 0
     }
     current_program
+    # They are built where Podman is, whatever host they are for.
+    rootfs_key && rootfs=$REPLY
+    ensure_rootfs "$rootfs"
     base_key && base=$REPLY
     wheels_key && wheels=$REPLY
     cached base "$base" "building the images' base" bash "$HOST_DIR/base.sh"

@@ -25,10 +25,11 @@ debian_tools() {
         || die "mmdebstrap cannot be installed"
 }
 
-# debian_bootstrap PACKAGE-LIST TARGET [MMDEBSTRAP-OPTION…]
+# debian_bootstrap SUITE PACKAGE-LIST TARGET [MMDEBSTRAP-OPTION…]
 debian_bootstrap() {
-    local list=$1 target=$2 packages mirror
-    shift 2
+    local suite=$1 list=$2 target=$3 packages mirror
+    shift 3
+    debian_tools
     packages=$(sed 's/#.*//' "$list" | tr -s ' \n' ',')
     mirror=$(debian_mirror)
     # debootstrap's own path filters do not apply here: mmdebstrap starts from
@@ -36,5 +37,5 @@ debian_bootstrap() {
     mmdebstrap --quiet --variant=minbase --include="${packages#,}" \
         --aptopt='Acquire::Retries "3"' --aptopt='APT::Install-Recommends "false"' \
         --dpkgopt=force-unsafe-io \
-        "$@" "$DEBIAN_SUITE" "$target" ${mirror:+"$mirror"}
+        "$@" "$suite" "$target" ${mirror:+"$mirror"}
 }

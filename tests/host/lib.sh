@@ -38,9 +38,18 @@ HOST_CACHE=${RAGPOD_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/ragpod-test-
 HOST_BIN=${RAGPOD_BIN:-$CHECKOUT/target/release/ragpod}
 [[ $HOST_BIN = /* ]] || HOST_BIN=$CALLER_DIR/$HOST_BIN
 
-# Each checkout has a host of its own.
-read -r checkout_hash _ < <(sha256sum <<< "$CHECKOUT")
+# The release of Debian that the host is; the images' base is always the same.
+HOST_SUITE=${RAGPOD_TEST_SUITE:-trixie}
+[[ $HOST_SUITE =~ ^[a-z]+$ ]] || die "RAGPOD_TEST_SUITE is the name of a release of Debian, not $HOST_SUITE"
+
+# Each checkout has a host of its own, one for each release.
+host_of=$CHECKOUT
+[ "$HOST_SUITE" = trixie ] || host_of+=" $HOST_SUITE"
+read -r checkout_hash _ < <(sha256sum <<< "$host_of")
 HOST_STATE=$HOST_CACHE/hosts/${checkout_hash:0:16}
+# A machine that has nothing of what ragpod needs, beside the other one.
+HOST_FRESH=${RAGPOD_TEST_FRESH:-}
+[ -z "$HOST_FRESH" ] || HOST_STATE+=-fresh
 
 need_root() {
     [ "$EUID" = 0 ] || die "needs root, for namespaces with a whole Debian in them (sudo -E ${0##*/} …), or RAGPOD_TEST_HOST=local to use this machine itself"

@@ -16,6 +16,8 @@ current_program() {
 # both copy; each does it whole.
 put_program() {
     local now last=
+    # It gets a package.
+    [ -z "$HOST_FRESH" ] || return 0
     if [ ! -x "$HOST_BIN" ]; then
         [ "${user:-}" = root ] || [ "${RAGPOD_TEST_IMAGES:-1}" = 0 ] || no_program
         return 0

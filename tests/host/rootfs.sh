@@ -9,14 +9,23 @@
 . "$HOST_DIR/debian.sh"
 target=$1
 
+options=()
+# A mirror of a release that is still being made may be some days behind.
+[ "$HOST_SUITE" = "$DEBIAN_SUITE" ] || options=(--aptopt='Acquire::Check-Valid-Until "false"')
+
 # A package's trigger would render and index every manual page at build time;
 # `man` finds pages without the index.
-debian_bootstrap "$HOST_DIR/rootfs.packages" "$target" \
-    --format=directory \
+debian_bootstrap "$HOST_SUITE" "$HOST_DIR/rootfs.packages" "$target" \
+    --format=directory "${options[@]}" \
     --essential-hook='echo man-db man-db/auto-update boolean false | chroot "$1" debconf-set-selections'
 
 # The files that make it a test host, each with its own reason in it.
 cp -rT --no-preserve=ownership "$HOST_DIR/rootfs" "$target"
+
+# One identity for all: the journal's directory is named after it. Newer systemd's own
+# program for that wants /proc.
+tr -d - < /proc/sys/kernel/random/uuid > "$target/etc/machine-id"
+chmod 444 "$target/etc/machine-id"
 
 chroot "$target" /bin/bash -euo pipefail -s <<'IN'
 # The user that the tests are. useradd also gives it its range in /etc/subuid.
@@ -27,8 +36,6 @@ install -d /var/lib/systemd/linger /var/log/journal
 chgrp systemd-journal /var/log/journal
 chmod 2755 /var/log/journal
 
-# One identity for all: the journal's directory is named after it.
-systemd-machine-id-setup
 systemctl set-default multi-user.target
 
 # Nothing here has hardware, a console or a network to wait for; each of these

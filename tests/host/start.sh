@@ -12,6 +12,7 @@
 wanted_keys() {
     local rootfs images=none had=
     rootfs_key && rootfs=$REPLY
+    [ -z "$HOST_FRESH" ] || { fresh_key && rootfs=$REPLY; }
     if [ "${RAGPOD_TEST_IMAGES:-1}" != 0 ]; then
         images_key && images=$REPLY
     else
@@ -56,7 +57,7 @@ pristine() {
     exec 7> "$HOST_CACHE/lock"
     flock --shared 7
     ensure_rootfs "$rootfs"
-    [ "$images" = none ] || ensure_images "$rootfs" "$images"
+    [ "$images" = none ] || ensure_images "$images"
     phase "making a new disk" make_disk "$HOST_STATE" "$rootfs" "$images"
     echo "$CHECKOUT" > "$HOST_STATE/checkout"
     # Last: without it the rest counts for nothing.

@@ -30,7 +30,7 @@ pub fn generators() -> Vec<Generator> {
     if paths.is_empty() {
         paths.extend(USUAL.iter().map(PathBuf::from).filter(|p| p.exists()).take(1));
     }
-    let generators: Vec<_> = paths
+    let mut generators: Vec<_> = paths
         .into_iter()
         .map(|path| {
             let out = Command::new(&path).arg("-version").output().expect("a generator runs");
@@ -39,6 +39,9 @@ pub fn generators() -> Vec<Generator> {
         })
         .filter(|g| g.version >= PodmanVersion::OLDEST)
         .collect();
+    // The host's own may be one that Debian has, too.
+    generators.sort_by_key(|g| g.version);
+    generators.dedup_by_key(|g| g.version);
     if generators.is_empty() {
         eprintln!("SKIPPED: no quadlet generator of 5.0 or newer; name some in RAGPOD_QUADLET");
     }
@@ -48,22 +51,27 @@ pub fn generators() -> Vec<Generator> {
 impl Generator {
     /// The services that it makes of a directory, by name. Fails on any warning.
     pub fn services(&self, dir: &Path) -> BTreeMap<String, String> {
-        let out = Command::new(&self.path)
-            .args(["-dryrun", "-user"])
-            .env("QUADLET_UNIT_DIRS", dir)
-            .output()
-            .expect("a generator runs");
-        let said = String::from_utf8_lossy(&out.stderr);
+        let (stdout, said, success) = self.run(dir);
         let complaints: Vec<_> =
             said.lines().filter(|l| !l.contains("Loading source unit file")).collect();
         assert!(complaints.is_empty(), "{self}: {complaints:?}");
-        assert!(out.status.success(), "{self}: {}", out.status);
-        let stdout = String::from_utf8(out.stdout).expect("units are UTF-8");
+        assert!(success, "{self} failed");
         let mut services = BTreeMap::new();
         for part in format!("\n{stdout}").split("\n---").skip(1) {
             let (name, text) = part.split_once("---\n").expect("a heading");
             services.insert(name.to_owned(), text.to_owned());
         }
         services
+    }
+
+    /// What it prints of a directory, what it says to that, and whether it is content.
+    pub fn run(&self, dir: &Path) -> (String, String, bool) {
+        let out = Command::new(&self.path)
+            .args(["-dryrun", "-user"])
+            .env("QUADLET_UNIT_DIRS", dir)
+            .output()
+            .expect("a generator runs");
+        let stdout = String::from_utf8(out.stdout).expect("units are UTF-8");
+        (stdout, String::from_utf8_lossy(&out.stderr).into_owned(), out.status.success())
     }
 }

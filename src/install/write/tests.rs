@@ -148,6 +148,30 @@ fn a_file_that_somebody_adds_meanwhile_is_not_lost() {
 }
 
 #[test]
+fn a_file_that_somebody_adds_in_the_last_instant_is_not_lost() {
+    let host = Host::new();
+    host.apply("a", ONE).unwrap();
+    let dir = host.units.path().to_owned();
+    std::fs::write(dir.join("mine.container"), "old").unwrap();
+    let plan = wanted_plan(&host.units, "a", TWO);
+    host.units
+        .apply(&host.lock(), &plan, |_| Ok(()), &mut |step| {
+            if step == Step::Compared {
+                std::fs::create_dir(dir.join("hybridrag-a.pod.d")).unwrap();
+                std::fs::write(dir.join("hybridrag-a.pod.d/x.conf"), "x").unwrap();
+                std::fs::write(dir.join(".new"), "new").unwrap();
+                std::fs::rename(dir.join(".new"), dir.join("mine.container")).unwrap();
+            }
+        })
+        .unwrap();
+    assert_eq!(std::fs::read_to_string(dir.join("hybridrag-a.pod.d/x.conf")).unwrap(), "x");
+    let mut all = set(TWO);
+    all.insert("mine.container".to_owned(), "new".to_owned());
+    assert_eq!(host.units.read().unwrap().files, all);
+    assert!(host.stray().is_empty());
+}
+
+#[test]
 fn something_else_in_its_place_is_refused() {
     let host = Host::new();
     let dir = host.units.path();
@@ -236,10 +260,10 @@ fn child_of_killed_at_any_time() {
     }
 }
 
-/// `RAGPOD_TEST_KILLS=1000` for a longer run.
+/// `RAGPOD_TEST_KILLS=5000` for a longer run.
 #[test]
 fn killed_at_any_time() {
-    let kills = std::env::var("RAGPOD_TEST_KILLS").map_or(25, |n| n.parse().unwrap());
+    let kills = std::env::var("RAGPOD_TEST_KILLS").map_or(200, |n| n.parse().unwrap());
     let host = Host::new();
     host.apply("a", ONE).unwrap();
     host.apply("b", &[("hybridrag-b.pod", "b")]).unwrap();

@@ -340,7 +340,9 @@ async fn units(
     let services: Vec<String> = there.iter().map(|p| p.service(name)).collect();
     let props = host.bus.properties_of(&services).await?;
     let changes = match instance {
-        Ok(_) => diff::diff(ctx, name).map(|all| all.iter().map(diff::Change::headline).collect()),
+        Ok(_) => {
+            diff::of_units(ctx, name).map(|all| all.iter().map(diff::Change::headline).collect())
+        }
         Err(e) => Err(e.clone()),
     };
     Ok(Units {

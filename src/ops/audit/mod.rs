@@ -60,20 +60,23 @@ impl Audit {
     }
 }
 
-/// Tries every claim of one instance, or of all that run.
+/// Tries every claim of the named instances, or of all that run.
 ///
 /// # Errors
 /// [`Kind::NoInstance`](crate::error::Kind::NoInstance) for a name that nothing has;
 /// [`Kind::Host`](crate::error::Kind::Host) without Podman or a user bus.
-pub async fn audit(ctx: Ctx<'_>, name: Option<&Name>) -> Result<Audit> {
-    if let Some(name) = name
-        && !manifests::exists(ctx.env, name)
-        && UnitDir::new(ctx.env).parts_of(name)?.is_empty()
-    {
+pub async fn audit(ctx: Ctx<'_>, names: &[Name]) -> Result<Audit> {
+    let installed = UnitDir::new(ctx.env).parts()?;
+    let unknown =
+        |name: &&Name| !manifests::exists(ctx.env, name) && !installed.contains_key(*name);
+    if let Some(name) = names.iter().find(unknown) {
         return Err(manifests::no_instance(ctx.env, name));
     }
     let host = Host::look(ctx).await?;
-    let names = name.map_or_else(|| host.running(), |name| vec![name.clone()]);
+    let mut names = if names.is_empty() { host.running() } else { names.to_vec() };
+    // Each once, and one after the other in the output.
+    names.sort();
+    names.dedup();
     let mut cases = Vec::new();
     for name in &names {
         cases.push(gather::look_at(ctx, &host, name).await?);

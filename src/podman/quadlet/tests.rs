@@ -73,20 +73,23 @@ fn no_generator_is_the_hosts_fault() {
     assert!(Generator::find_in(&["/nonexistent/quadlet", "/bin/sh"]).is_ok());
 }
 
-/// With a real generator, where there is one: `RAGPOD_QUADLET=/usr/libexec/podman/quadlet`.
+/// With real generators, where there are some: `RAGPOD_QUADLET` lists them, separated by colons.
 #[test]
 #[allow(clippy::print_stderr)]
-fn a_real_generator_is_understood() {
-    let generator = match std::env::var("RAGPOD_QUADLET") {
-        Ok(path) => Generator::at(path.into()),
-        Err(_) => match Generator::find() {
-            Ok(generator) => generator,
-            Err(e) => {
-                eprintln!("SKIPPED: {e}");
-                return;
-            }
-        },
-    };
+fn real_generators_are_understood() {
+    let listed = std::env::var("RAGPOD_QUADLET").unwrap_or_default();
+    let mut all: Vec<Generator> =
+        listed.split(':').filter(|p| !p.is_empty()).map(|p| Generator::at(p.into())).collect();
+    if all.is_empty() {
+        match Generator::find() {
+            Ok(generator) => all.push(generator),
+            Err(e) => eprintln!("SKIPPED: {e}"),
+        }
+    }
+    all.iter().for_each(understood);
+}
+
+fn understood(generator: &Generator) {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8Path::from_path(dir.path()).unwrap();
     let write = |file: &str, text: &str| std::fs::write(root.join(file), text).unwrap();

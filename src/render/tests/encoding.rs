@@ -4,100 +4,8 @@ use proptest::prelude::*;
 
 use super::super::encode::{Bare, IsBare, IsLine, IsRaw, IsWords, Line, Plain, Raw, Words};
 
-/// The generator's word splitter (`pkg/systemd/parser/split.go`): blanks separate, quotes of both
-/// kinds go, C escapes are resolved.
-fn split_words(line: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut chars = line.chars().peekable();
-    loop {
-        while chars.next_if(char::is_ascii_whitespace).is_some() {}
-        if chars.peek().is_none() {
-            return Some(words);
-        }
-        let mut word = String::new();
-        let mut quote = None;
-        while let Some(c) = chars.next() {
-            match (c, quote) {
-                ('\\', _) => word.push(unescape(&mut chars)?),
-                ('"' | '\'', None) => quote = Some(c),
-                (c, Some(q)) if c == q => quote = None,
-                (c, None) if c.is_ascii_whitespace() => break,
-                (c, _) => word.push(c),
-            }
-        }
-        if quote.is_some() {
-            return None;
-        }
-        words.push(word);
-    }
-}
-
-fn unescape(chars: &mut impl Iterator<Item = char>) -> Option<char> {
-    Some(match chars.next()? {
-        'n' => '\n',
-        't' => '\t',
-        'r' => '\r',
-        'x' => {
-            let hex: String = [chars.next()?, chars.next()?].iter().collect();
-            char::from(u8::from_str_radix(&hex, 16).ok().filter(u8::is_ascii)?)
-        }
-        c @ ('\\' | '"' | '\'') => c,
-        _ => return None,
-    })
-}
-
-/// systemd: `%%` and `$$` stand for themselves; anything else would be expanded.
-fn expand(word: &str) -> Option<String> {
-    let mut out = String::new();
-    let mut chars = word.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '%' | '$' if chars.next() == Some(c) => out.push(c),
-            '%' | '$' => return None,
-            c => out.push(c),
-        }
-    }
-    Some(out)
-}
-
-/// What is read of an encoded line of words.
-fn read_words(line: &str) -> Option<Vec<String>> {
-    split_words(line)?.iter().map(|w| expand(w)).collect()
-}
-
-/// What encoding/csv of Go reads of one record.
-fn read_csv(record: &str) -> Option<Vec<String>> {
-    let mut fields = Vec::new();
-    let mut rest = record;
-    loop {
-        let mut field = String::new();
-        if let Some(mut quoted) = rest.strip_prefix('"') {
-            loop {
-                let (text, after) = quoted.split_once('"')?;
-                field.push_str(text);
-                let Some(more) = after.strip_prefix('"') else {
-                    rest = after;
-                    break;
-                };
-                field.push('"');
-                quoted = more;
-            }
-        } else {
-            let end = rest.find(',').unwrap_or(rest.len());
-            field.push_str(&rest[..end]);
-            // A quote in the middle of an unquoted field is an error to it.
-            if field.contains('"') {
-                return None;
-            }
-            rest = &rest[end..];
-        }
-        fields.push(field);
-        match rest.strip_prefix(',') {
-            Some(after) => rest = after,
-            None => return rest.is_empty().then_some(fields),
-        }
-    }
-}
+#[path = "../../../tests/quadlet/argv.rs"]
+mod argv;
 
 /// Texts in which what is special is common.
 fn nasty() -> impl Strategy<Value = String> {
@@ -158,7 +66,7 @@ proptest! {
                 let line = encoded.words();
                 prop_assert!(!line.chars().any(char::is_control), "{line:?}");
                 prop_assert!(line.ends_with('"'));
-                prop_assert_eq!(read_words(line), Some(vec![text]));
+                prop_assert_eq!(argv::of_exec(line), Some(vec![text]));
             }
             Err(refused) => {
                 prop_assert_eq!(refused.field, "f");
@@ -172,7 +80,7 @@ proptest! {
     fn words_beside_each_other_stay_apart(a in nasty(), b in nasty()) {
         if let (Ok(x), Ok(y)) = (Words::one("f", &a), Words::one("f", &b)) {
             let line = format!("{} {}", x.words(), y.words());
-            prop_assert_eq!(read_words(&line), Some(vec![a, b]));
+            prop_assert_eq!(argv::of_exec(&line), Some(vec![a, b]));
         }
     }
 
@@ -180,9 +88,9 @@ proptest! {
     fn fields_of_a_mount_are_read_as_they_were(a in nasty_text(), b in nasty_text()) {
         let fields = [format!("source={a}"), format!("destination={b}")];
         let encoded = Words::csv("f", &[&fields[0], &fields[1]]).unwrap();
-        let words = read_words(encoded.words()).unwrap();
+        let words = argv::of_exec(encoded.words()).unwrap();
         prop_assert_eq!(words.len(), 1);
-        prop_assert_eq!(read_csv(&words[0]), Some(fields.to_vec()));
+        prop_assert_eq!(argv::of_csv(&words[0]), Some(fields.to_vec()));
     }
 
     #[test]
@@ -194,7 +102,7 @@ proptest! {
             prop_assert!(!line.ends_with('\\'));
             // Old versions strip quotes at either end: there are none.
             prop_assert_eq!(line.trim_matches('"'), line);
-            prop_assert_eq!(expand(line), Some(text));
+            prop_assert_eq!(argv::expand(line), Some(text));
         } else {
             let unfit = |t: &str| {
                 t.is_empty() || t.contains(char::is_control) || t.trim() != t
@@ -208,7 +116,7 @@ proptest! {
     fn a_command_is_read_as_it_was(words in prop::collection::vec(nasty(), 2..5)) {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         if let Ok(encoded) = Raw::command("f", &words) {
-            let json = expand(encoded.raw()).unwrap();
+            let json = argv::expand(encoded.raw()).unwrap();
             prop_assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), words);
         }
     }
@@ -216,7 +124,7 @@ proptest! {
     #[test]
     fn a_bare_word_is_one_word(text in nasty()) {
         if let Ok(encoded) = Bare::one("f", &text) {
-            prop_assert_eq!(read_words(encoded.bare()), Some(vec![text]));
+            prop_assert_eq!(argv::of_exec(encoded.bare()), Some(vec![text]));
         }
     }
 

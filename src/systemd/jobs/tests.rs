@@ -169,18 +169,20 @@ async fn calls_that_are_answered_at_once() {
 }
 
 #[tokio::test]
-async fn ctrl_c_ends_the_waiting_and_nothing_else() {
-    let (client, state, _server) = systemd(&[("a.service", Script::Never)]).await;
-    let options = JobOptions { interruptible: true, ..options() };
-    let mut ignore = |_| {};
-    let run = client.run(Action::Start, &["a.service"], &options, &mut ignore);
-    let press = async {
-        // The handler is set when `run` is first polled.
-        tokio::time::sleep(SHORT).await;
-        nix::sys::signal::raise(nix::sys::signal::SIGINT).unwrap();
-    };
-    let (report, ()) = tokio::join!(run, press);
-    let report = report.unwrap();
-    assert_eq!(report.end, End::Interrupted);
-    assert!(!calls(&state).iter().any(|c| c.starts_with("cancel")), "{:?}", calls(&state));
+async fn an_interruption_ends_the_waiting_and_nothing_else() {
+    for signal in [nix::sys::signal::SIGINT, nix::sys::signal::SIGTERM] {
+        let (client, state, _server) = systemd(&[("a.service", Script::Never)]).await;
+        let options = JobOptions { interruptible: true, ..options() };
+        let mut ignore = |_| {};
+        let run = client.run(Action::Start, &["a.service"], &options, &mut ignore);
+        let press = async {
+            // The handler is set when `run` is first polled.
+            tokio::time::sleep(SHORT).await;
+            nix::sys::signal::raise(signal).unwrap();
+        };
+        let (report, ()) = tokio::join!(run, press);
+        let report = report.unwrap();
+        assert_eq!(report.end, End::Interrupted);
+        assert!(!calls(&state).iter().any(|c| c.starts_with("cancel")), "{:?}", calls(&state));
+    }
 }

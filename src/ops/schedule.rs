@@ -1,0 +1,183 @@
+//! An instance's schedule made the one that its manifest has: template units, drop-ins, links, and
+//! what of it runs.
+//!
+//! It is no part of a generation: it restarts nothing and cannot make an instance unhealthy, and
+//! going back to an earlier set of units leaves the manifest, and so the schedule, as it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::{Ctx, units_lock};
+use crate::error::{Error, Kind, Result};
+use crate::exec::this_program;
+use crate::install::Schedules;
+use crate::model::{Chore, Instance, Name, Part, TARGET};
+use crate::render;
+use crate::systemd::{self, Action, JobOptions, Systemd, UnitState};
+
+/// Fails when systemd does not take a time of the schedule. What is installed already was taken.
+///
+/// # Errors
+/// [`Kind::Manifest`] with systemd's own words.
+pub(super) fn check(ctx: Ctx<'_>, instance: &Instance) -> Result<()> {
+    let schedules = Schedules::new(ctx.env);
+    let wanted = render::schedule(instance)?;
+    let times =
+        [(Chore::Ingest, &instance.schedule.ingest), (Chore::Backup, &instance.schedule.backup)];
+    for (chore, calendar) in times {
+        let Some(calendar) = calendar else { continue };
+        let text = wanted.drop_ins.get(&chore).map_or("", String::as_str);
+        if schedules.has(&instance.name, chore, text) {
+            continue;
+        }
+        if let Err(why) = systemd::check_calendar(calendar.as_str())? {
+            let message = format!(
+                "schedule.{} of {}: systemd does not take {:?}",
+                chore.label(),
+                instance.name,
+                calendar.as_str()
+            );
+            return Err(Error::new(Kind::Manifest, message)
+                .cause(why)
+                .hint("try one out: systemd-analyze calendar 'Mon..Fri 03:00'"));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a schedule the wanted one and has it run. The instance's lock is held.
+pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> Result<()> {
+    let name = &instance.name;
+    let wanted = render::schedule(instance)?;
+    let schedules = Schedules::new(ctx.env);
+    let units = texts(ctx)?;
+    if wanted.chores.is_empty() {
+        let files: Vec<&str> = units.keys().copied().collect();
+        // An earlier run may have ended before it had stopped what it took away.
+        let nothing = !schedules.has_any(name)
+            && active(bus, name, &Chore::ALL).await?.is_empty()
+            && !schedules.is_to_be_withdrawn(&files)?;
+        return if nothing { Ok(()) } else { end(ctx, bus, name).await };
+    }
+    let lock = units_lock(ctx)?;
+    let new = schedules.provide(&lock, &units)?;
+    let mut changed = schedules.follow(&lock, name, &wanted.chores, &wanted.drop_ins)?;
+    drop(lock);
+    crate::fault::point("scheduled");
+    let unwanted: Vec<Chore> =
+        Chore::ALL.into_iter().filter(|c| !wanted.chores.contains(c)).collect();
+    // Whatever the files were: an earlier run may have ended before it came to this.
+    stop(bus, name, &unwanted).await?;
+    let names: Vec<String> = wanted.chores.iter().map(|c| c.unit(name)).collect();
+    // An earlier run may have ended before it could reload.
+    let stale = bus.need_reload(&names).await?;
+    changed.extend(wanted.chores.iter().filter(|chore| stale.contains(&chore.unit(name))));
+    let missing = bus.named(&names).await?.iter().any(|unit| unit.load != "loaded");
+    if new || missing || !changed.is_empty() {
+        super::reload::reload(bus).await?;
+    }
+    start(bus, name, &wanted.chores, &changed).await
+}
+
+/// The template units, for this program.
+fn texts(ctx: Ctx<'_>) -> Result<BTreeMap<&'static str, String>> {
+    let program = this_program()?;
+    render::static_units(env!("CARGO_PKG_VERSION"), program.as_str(), &ctx.env.unusual_dirs())
+}
+
+/// Has the timers and the watcher run that are wanted; those that changed anew.
+async fn start(
+    bus: &Systemd,
+    name: &Name,
+    chores: &[Chore],
+    changed: &BTreeSet<Chore>,
+) -> Result<()> {
+    let pod = Part::Pod.service(name);
+    let up = bus.named(&[&pod]).await?.iter().any(|unit| unit.active == "active");
+    let mut units = vec![(TARGET.to_owned(), false)];
+    // The idle timer goes with the pod.
+    let wanted = chores.iter().filter(|chore| **chore != Chore::Idle || up);
+    units.extend(wanted.map(|chore| (chore.unit(name), changed.contains(chore))));
+    let names: Vec<&str> = units.iter().map(|(unit, _)| unit.as_str()).collect();
+    let active: BTreeSet<String> = bus
+        .named(&names)
+        .await?
+        .into_iter()
+        .filter(|unit| unit.active == "active")
+        .map(|unit| unit.name)
+        .collect();
+    let again: Vec<&str> = units
+        .iter()
+        .filter(|(unit, changed)| *changed || !active.contains(unit))
+        .map(|(unit, _)| unit.as_str())
+        .collect();
+    if again.is_empty() {
+        return Ok(());
+    }
+    let options = JobOptions { timeout: Duration::from_secs(30), ..JobOptions::default() };
+    let report = bus.run(Action::Restart, &again, &options, &mut |_| {}).await?;
+    match report.failures().next() {
+        None => Ok(()),
+        Some(failure) => Err(Error::new(
+            Kind::Unit,
+            format!(
+                "the schedule of {name} did not start: {}: {}",
+                failure.service, failure.result
+            ),
+        )
+        .hint(format!("see why: systemctl --user status {}", failure.service))),
+    }
+}
+
+/// The timers of chores and what they have started, as far as anything of it runs, waits or has
+/// failed: one call.
+async fn active(bus: &Systemd, name: &Name, chores: &[Chore]) -> Result<Vec<UnitState>> {
+    // A watch's unit is its service.
+    let units: BTreeSet<String> =
+        chores.iter().flat_map(|chore| [chore.unit(name), chore.service(name)]).collect();
+    let units: Vec<String> = units.into_iter().collect();
+    let mut known = bus.named(&units).await?;
+    known.retain(|unit| !unit.is_down() || unit.job.is_some() || unit.active == "failed");
+    Ok(known)
+}
+
+/// Stops timers and what they have started.
+async fn stop(bus: &Systemd, name: &Name, chores: &[Chore]) -> Result<()> {
+    let known = active(bus, name, chores).await?;
+    let all: Vec<&str> = known.iter().map(|unit| unit.name.as_str()).collect();
+    if !all.is_empty() {
+        let options = JobOptions { timeout: Duration::from_secs(320), ..JobOptions::default() };
+        bus.run(Action::Stop, &all, &options, &mut |_| {}).await?;
+    }
+    // A failure of what is gone is nobody's concern.
+    bus.reset_failed(&all).await
+}
+
+/// Takes a schedule off the host, the template units with the last one. The instance's lock is
+/// held.
+pub(super) async fn end(ctx: Ctx<'_>, bus: &Systemd, name: &Name) -> Result<()> {
+    let schedules = Schedules::new(ctx.env);
+    let lock = units_lock(ctx)?;
+    let gone = schedules.follow(&lock, name, &[], &BTreeMap::new())?;
+    drop(lock);
+    crate::fault::point("scheduled");
+    stop(bus, name, &Chore::ALL).await?;
+    schedules.forget(name)?;
+    let lock = units_lock(ctx)?;
+    let files = texts(ctx)?;
+    let files: Vec<&str> = files.keys().copied().collect();
+    let last = schedules.is_to_be_withdrawn(&files)?;
+    if last {
+        // With the lock: another instance's timers, which come with the target, would go with it.
+        // Before the files go: a run that ends here is completed by the next.
+        let options = JobOptions { timeout: Duration::from_secs(30), ..JobOptions::default() };
+        bus.run(Action::Stop, &[TARGET], &options, &mut |_| {}).await?;
+        crate::fault::point("target");
+        schedules.withdraw(&lock, &files)?;
+    }
+    drop(lock);
+    if last || !gone.is_empty() {
+        super::reload::reload(bus).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+"""See tests/bench/compare. Needs the minimal Python only."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+NAME, FOLDER = sys.argv[1], os.path.expanduser(f"~/{sys.argv[2]}")
+APP, POD = f"hybridrag-{NAME}-app", f"hybridrag-{NAME}-pod.service"
+PODLET = os.path.expanduser("~/podlet")
+QUESTION = "What is the launch code of the Zebra team?"
+ANSWER = "marmalade"
+rows = []
+
+
+def run(command, **options):
+    ran = subprocess.run(command, capture_output=True, text=True, **options)
+    if ran.returncode:
+        sys.exit(f"{command}: {ran.stdout}{ran.stderr}")
+    return ran.stdout
+
+
+def timed(command, **options):
+    began = time.monotonic()
+    out = run(command, **options)
+    return time.monotonic() - began, out
+
+
+def side_by_side(rounds, *commands, before=None):
+    """The median of each command in seconds, taken in turn so that what disturbs one disturbs all."""
+    times = [[] for _ in commands]
+    for _ in range(rounds):
+        for index, command in enumerate(commands):
+            if before:
+                before()
+            times[index].append(command() if callable(command) else timed(command)[0])
+    return [sorted(of)[len(of) // 2] for of in times]
+
+
+def row(what, ours, other, theirs, note=""):
+    rows.append({"what": what, "ragpod": ours, "other": other, "theirs": theirs, "note": note})
+
+
+def peak(command):
+    """The most memory that a command has had, in bytes."""
+    script = "import resource,subprocess,sys; subprocess.run(sys.argv[1:], stdout=-3, stderr=-3); " \
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
+    return int(run([sys.executable, "-c", script, *command]))
+
+
+def ask(command):
+    """How long a question takes; it must have been answered."""
+    took, out = timed(command)
+    if ANSWER not in out:
+        sys.exit(f"{command}: no answer in {out}")
+    return took
+
+
+os.makedirs(f"{FOLDER}/docs", exist_ok=True)
+with open(f"{FOLDER}/docs/a.md", "w") as file:
+    file.write(f"The launch code of the Zebra team is {ANSWER}.\n")
+with open(f"{FOLDER}/password", "w") as file:
+    file.write(os.urandom(16).hex())
+run(["ragpod", "create", NAME, "--force", "--quiet", "--source", f"{FOLDER}/docs"])
+cold = timed(["ragpod", "up", NAME, "--quiet"])[0]
+run(["ragpod", "ingest", NAME, "--quiet"])
+
+# The program itself.
+program = run(["sh", "-c", "readlink -f $(command -v ragpod)"]).strip()
+others = {"podman": ["podman", "--version"]}
+if os.path.exists(PODLET):
+    others["podlet"] = [PODLET, "--version"]
+for other, command in others.items():
+    ours, theirs = side_by_side(15, ["ragpod", "--version"], command)
+    row("starting the program (`--version`)", ours, other, theirs)
+sizes = {"podlet": os.path.getsize(PODLET)} if os.path.exists(PODLET) else {}
+sizes["podman"] = os.path.getsize("/usr/bin/podman")
+memory = {"ragpod list": peak(["ragpod", "list"]), "podman ps": peak(["podman", "ps"])}
+
+# Rendering: podlet is given the very command that made the engine's container.
+if os.path.exists(PODLET):
+    made = json.loads(run(["podman", "inspect", APP, "--format", "{{json .Config.CreateCommand}}"]))
+    # What systemd put between, and what podlet does not know, is none of the instance's own.
+    skip = ("--cidfile", "--cgroups", "--rm", "--replace", "-d", "--sdnotify")
+    words = [w for w in made[1:] if not w.startswith(skip)]
+    convert = [PODLET, "podman", *words]
+    if subprocess.run(convert, capture_output=True).returncode == 0:
+        ours, theirs = side_by_side(15, ["ragpod", "render", NAME], convert)
+        row("rendering", ours, "podlet", theirs,
+            "ragpod: all units of the instance from its manifest; podlet: one container from its command")
+        memory["ragpod render"], memory["podlet"] = peak(["ragpod", "render", NAME]), peak(convert)
+
+# Starting, stopping.
+services = [POD, f"hybridrag-{NAME}-postgres.service", f"{APP}.service"]
+
+
+def stopped():
+    run(["systemctl", "--user", "stop", POD])
+
+
+ours, theirs = side_by_side(
+    5, ["ragpod", "start", NAME, "--quiet"], ["systemctl", "--user", "start", *services], before=stopped)
+row("starting what was stopped, until it is healthy", ours, "systemctl --user start", theirs)
+ours, up = side_by_side(5, ["ragpod", "up", NAME, "--quiet"], ["ragpod", "start", NAME, "--quiet"],
+                        before=stopped)
+row("`up` of what was stopped", ours, "ragpod start", up, "`up` reads, renders and compares everything first")
+nothing, status = side_by_side(15, ["ragpod", "up", NAME, "--quiet"], ["podman", "--version"])
+row("`up` when nothing has changed", nothing, "podman --version", status)
+
+# Looking.
+for verb, other in ("list", ["podman", "ps"]), ("status", ["podman", "ps"]), \
+        ("list", ["systemctl", "--user", "list-units", "hybridrag-*"]):
+    ours, theirs = side_by_side(15, ["ragpod", verb], other)
+    row(f"`{verb}`", ours, " ".join(other[:3]).replace(" hybridrag-*", ""), theirs)
+
+# Passing through, asking.
+ours, theirs = side_by_side(15, ["ragpod", "exec", NAME, "--", "true"], ["podman", "exec", APP, "true"])
+row("`exec … true`", ours, "podman exec", theirs)
+query = ["ragpod", "query", NAME, QUESTION]
+alone = ["podman", "exec", APP, "python", "hybridrag.py", "query", "--in-process", QUESTION]
+ask(query), ask(alone)
+ours, theirs = side_by_side(5, lambda: ask(query), lambda: ask(alone))
+row("a question", ours, "a process for each question", theirs, "the same engine, not resident")
+
+# The same images as a compose folder.
+if subprocess.run(["sh", "-c", "command -v podman-compose"], capture_output=True).returncode == 0:
+    compose = ["podman-compose", "--in-pod", "false"]
+    cold_theirs = timed([*compose, "up", "-d"], cwd=FOLDER)[0]
+    row("the first start, with the database made", cold, "podman-compose up -d", cold_theirs,
+        "ragpod waits until the engine is healthy, podman-compose until it runs")
+
+    def compose_stopped():
+        stopped()
+        run([*compose, "stop"], cwd=FOLDER)
+
+    inside = ["podman", "exec", "bench-compose-app", "python", "-S", "-E", "hybridrag.py", "health"]
+
+    def compose_up():
+        began = time.monotonic()
+        run([*compose, "up", "-d"], cwd=FOLDER)
+        while subprocess.run(inside, capture_output=True).returncode:
+            if time.monotonic() - began > 120:
+                sys.exit("the engine of the compose folder did not become healthy")
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    ours, theirs = side_by_side(5, ["ragpod", "start", NAME, "--quiet"], compose_up, before=compose_stopped)
+    row("starting what was stopped, until it is healthy", ours, "podman-compose up -d", theirs)
+    run(["ragpod", "start", NAME, "--quiet"])
+    ours, theirs = side_by_side(
+        5, ["ragpod", "exec", NAME, "--", "true"], lambda: timed([*compose, "exec", "-T", "app", "true"], cwd=FOLDER)[0])
+    row("`exec … true`", ours, "podman-compose exec", theirs)
+    run([*compose, "down", "-v"], cwd=FOLDER)
+
+print(json.dumps({
+    "rows": rows,
+    "size": {"ragpod": os.path.getsize(program)} | sizes,
+    "memory": memory,
+    "podman": run(["podman", "--version"]).split()[-1],
+    "system": run(["sh", "-c", ". /etc/os-release; echo $PRETTY_NAME"]).strip(),
+    "processors": os.cpu_count(),
+}))

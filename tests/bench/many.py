@@ -1,0 +1,127 @@
+"""See tests/bench/many. Needs the minimal Python only."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+COUNTS = [int(n) for n in sys.argv[1].split()]
+AS_JSON, RUNNING = "--json" in sys.argv[2:], "--running" in sys.argv[2:]
+ROUNDS = 10
+home = os.path.expanduser("~")
+
+
+def timed(*command):
+    began = time.monotonic()
+    ran = subprocess.run(command, capture_output=True, text=True)
+    took = time.monotonic() - began
+    if ran.returncode:
+        sys.exit(f"{' '.join(command)}: {ran.stderr}")
+    return took, ran.stdout
+
+
+def middle(values):
+    return sorted(values)[len(values) // 2]
+
+
+def median(*command):
+    return middle([timed(*command)[0] for _ in range(ROUNDS)])
+
+
+def own(*command):
+    """The processor's time of ragpod itself, and how many calls it makes on the bus."""
+    before = os.times()
+    for _ in range(ROUNDS):
+        subprocess.run(command, capture_output=True, check=True)
+    after = os.times()
+    spent = after.children_user + after.children_system - before.children_user - before.children_system
+    return spent / ROUNDS
+
+
+figures = []
+made = 0
+name = "bench-many-{}".format
+for count in sorted(COUNTS):
+    while made < count:
+        folder = f"{home}/ragpod-bench-many/{made}"
+        os.makedirs(folder, exist_ok=True)
+        with open(f"{folder}/a.md", "w") as file:
+            file.write(f"The launch code of team {made} is marmalade{made}.\n")
+        # The first one is woken again and again below.
+        idle = "schedule.idle_stop=1h" if made else "schedule.idle_stop=10s"
+        timed("ragpod", "create", name(made), "--force", "--quiet", "--source", folder,
+              "--set", idle, "--set", "schedule.ingest=daily")
+        made += 1
+    figure = {"instances": count}
+    figure["up --all --no-start, s"], _ = timed("ragpod", "up", "--all", "--no-start", "--quiet")
+    figure["the same again, s"], _ = timed("ragpod", "up", "--all", "--no-start", "--quiet")
+    figure["daemon-reload, s"] = median("systemctl", "--user", "daemon-reload")
+    for verb in "list", "status":
+        figure[f"{verb}, s"] = median("ragpod", verb)
+        figure[f"{verb}, CPU s"] = own("ragpod", verb)
+    figures.append(figure)
+
+QUESTION = "What is the launch code of team 0?"
+
+
+def ask():
+    """How long a question to the first instance takes; it must have been answered."""
+    took, answer = timed("ragpod", "query", name(0), QUESTION)
+    if "marmalade0" not in answer:
+        sys.exit(f"no answer in {answer}")
+    return took
+
+
+def rest():
+    """Waits until the first instance was stopped because nobody used it."""
+    began = time.monotonic()
+    while not any(f"{name(0)} " in line and "idle" in line for line in timed("ragpod", "list")[1].splitlines()):
+        if time.monotonic() - began > 120:
+            sys.exit("it is not stopped although nobody uses it")
+        time.sleep(0.5)
+
+
+# The first use starts it for the first time, with the set-up of the database.
+for index in range(min(2, made)):
+    timed("ragpod", "ingest", name(index), "--quiet")
+waking = []
+for _ in range(3):
+    rest()
+    waking.append(ask())
+awake = middle([ask() for _ in range(ROUNDS)])
+waking = {"wake to first answer, s": middle(waking), "an answer when awake, s": awake}
+
+
+def available():
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("MemAvailable")) << 10
+
+
+# All of them at the same time.
+running = {}
+if RUNNING:
+    timed("ragpod", "stop", "--all", "--quiet")
+    before = available()
+    running["instances"] = made
+    running["start --all, s"] = timed("ragpod", "start", "--all", "--quiet")[0]
+    states = [one["state"] for one in json.loads(timed("ragpod", "list", "--json")[1])["instances"]]
+    if states.count("running") < made:
+        sys.exit(f"only {states.count('running')} of {made} run")
+    for verb in "list", "status":
+        running[f"{verb}, s"] = median("ragpod", verb)
+    running["memory of all, MiB"] = round((before - available()) / 2**20)
+    load = os.times().elapsed, sum(map(int, open("/proc/stat").readline().split()[1:4]))
+    time.sleep(60)
+    busy = sum(map(int, open("/proc/stat").readline().split()[1:4])) - load[1]
+    seconds = busy / os.sysconf("SC_CLK_TCK") / (os.times().elapsed - load[0])
+    running["processors busy while nobody asks"] = round(seconds, 2)
+    running["an answer, s"] = ask()
+    running["stop --all, s"] = timed("ragpod", "stop", "--all", "--quiet")[0]
+    # For a look at the memory of one.
+    timed("ragpod", "start", *map(name, range(min(2, made))), "--quiet")
+if AS_JSON:
+    print(json.dumps({"counts": figures, "waking": waking, "running": running}, indent=2))
+else:
+    for figure in figures + [waking] + [running] * RUNNING:
+        print("  ".join(f"{k} {v:.3f}" if isinstance(v, float) else f"{v} {k}:" for k, v in figure.items()))

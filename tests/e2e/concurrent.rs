@@ -1,0 +1,99 @@
+//! Several commands at once: one after the other where they touch the same, and each says whom it
+//! waits for.
+
+use crate::host::{Instance, ragpod, sh, shared};
+
+const TEXT: &str = "The ferry leaves from the eastern pier.\n";
+
+#[test]
+fn two_ups_of_one_instance() {
+    let _host = shared();
+    let one = Instance::create("e2e-both", &[("a.md", TEXT)]);
+    let ran = sh("ragpod up e2e-both & first=$!; sleep 0.3
+        ragpod up e2e-both; second=$?; wait $first; exit $second");
+    ran.ok()
+        .tells("waiting for e2e-both: held by pid ")
+        .tells("(ragpod up e2e-both)")
+        .tells("e2e-both is up; nothing has changed");
+    assert_eq!(one.status()["state"], "running");
+    assert_eq!(one.started().len(), 3, "app, postgres and the pod's own");
+    let json = one.ragpod("generations", &["--json"]).ok().json();
+    assert_eq!(json["generations"].as_array().map(Vec::len), Some(1), "{json}");
+}
+
+#[test]
+fn an_up_and_a_removal() {
+    let _host = shared();
+    let one = Instance::create("e2e-updown", &[("a.md", TEXT)]);
+    for (first, second) in [("up", "rm"), ("rm", "up")] {
+        let verb = |verb| match verb {
+            "rm" => "ragpod rm e2e-updown --data --yes",
+            _ => "ragpod up e2e-updown",
+        };
+        let ran = sh(&format!(
+            "{} & first=$!; sleep 0.2; code=0; {} || code=$?; wait $first || exit 99; exit $code",
+            verb(first),
+            verb(second)
+        ));
+        match first {
+            "up" => drop(ran.ok().tells("waiting for e2e-updown: held by pid ")),
+            _ => drop(
+                ran.code(4)
+                    .tells("waiting for e2e-updown: held by pid ")
+                    .tells("there is no instance e2e-updown"),
+            ),
+        }
+        let left = sh(
+            "find ~/.config/ragpod ~/.config/containers ~/.local/state/ragpod -path '*e2e-updown*'
+            podman ps -a --format '{{.Names}}' | grep -F e2e-updown || true
+            podman secret ls --format '{{.Name}}' | grep -F e2e-updown || true
+            podman volume ls --format '{{.Name}}' | grep -F e2e-updown || true",
+        );
+        assert_eq!(left.ok().out, "", "{first}, then {second}");
+        let source = one.folder();
+        ragpod(&["create", "e2e-updown", "--source", &source]).ok();
+        one.up();
+    }
+}
+
+#[test]
+fn ten_creates_of_one_name_and_of_ten() {
+    let _host = shared();
+    let one = Instance::create("e2e-ten", &[("a.md", TEXT)]);
+    ragpod(&["rm", "e2e-ten"]).ok();
+    let script = |name: &str| {
+        format!(
+            "for i in 0 1 2 3 4 5 6 7 8 9; do
+                 (code=0; ragpod create {name} --source {} >/dev/null 2>/tmp/e2e-ten.$i || code=$?
+                  echo $code) &
+             done; wait; rm -f /tmp/e2e-ten.*",
+            one.folder()
+        )
+    };
+    let same = sh(&script("e2e-ten")).ok().out;
+    let codes = |out: &str, code: &str| out.lines().filter(|l| *l == code).count();
+    assert_eq!((codes(&same, "0"), codes(&same, "2")), (1, 9), "{same}");
+    let each = sh(&script("e2e-ten-$i")).ok().out;
+    assert_eq!(codes(&each, "0"), 10, "{each}");
+    let list = ragpod(&["list"]).ok().out;
+    for i in 0..10 {
+        assert!(list.contains(&format!("e2e-ten-{i} ")), "{list}");
+        ragpod(&["rm", &format!("e2e-ten-{i}"), "--data", "--yes"]).ok();
+    }
+    let left = sh("find ~/.config/ragpod -name '*e2e-ten*.ragpod-*'").ok().out;
+    assert_eq!(left, "");
+}
+
+#[test]
+fn three_instances_start_at_once() {
+    let _host = shared();
+    let all = ["e2e-three-a", "e2e-three-b", "e2e-three-c"]
+        .map(|name| Instance::create(name, &[("a.md", TEXT)]));
+    sh("for i in a b c; do ragpod up e2e-three-$i & jobs=\"${jobs:-} $!\"; done
+        for job in $jobs; do wait $job; done")
+    .ok();
+    for one in &all {
+        assert_eq!(one.status()["state"], "running");
+        one.ragpod("diff", &[]).ok();
+    }
+}

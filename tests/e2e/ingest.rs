@@ -1,0 +1,199 @@
+//! Ingests that are watched, stopped and gone on with.
+
+use serde_json::Value;
+
+use crate::host::{Instance, Ran, run, sh, shared, wait};
+use crate::standin;
+
+const FILES: u64 = 8;
+
+/// An instance with a slow model and eight files, two of which are worked on at once.
+fn slow(name: &str) -> Option<Instance> {
+    if !standin::ready() {
+        return None;
+    }
+    let mut options =
+        standin::options_with_model("openai-compatible", "http://api.test/v1", "slow");
+    options.extend(["--set".into(), "engine.concurrency=2".into()]);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let texts: Vec<(String, String)> = (0..FILES)
+        .map(|n| (format!("{n}.md"), format!("# Note {n}\n\nThe Zorgon{n} lives in house {n}.\n")))
+        .collect();
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    let one = Instance::create_with(name, &texts, &options);
+    one.up();
+    Some(one)
+}
+
+/// Begins an ingest and sends it a signal once it has taken in something more than before; then
+/// `more` runs in the same shell, with its process in `$pid`. The last line of standard output is
+/// its exit code.
+fn interrupted(one: &Instance, signal: &str, more: &str) -> Ran {
+    let before = engine(one)["documents"]["processed"].as_u64().unwrap();
+    sh(&format!(
+        "ragpod ingest {0} --json > ragpod-e2e/{0}.out 2> ragpod-e2e/{0}.err & pid=$!
+         for _ in $(seq 100); do
+             n=$(ragpod exec {0} -- python hybridrag.py status --json | grep -o '\"processed\": [0-9]*')
+             [ \"${{n##* }}\" -gt {before} ] && break
+             sleep 0.2
+         done
+         kill -{signal} $pid
+         {more}
+         code=0; wait $pid || code=$?
+         cat ragpod-e2e/{0}.out; cat ragpod-e2e/{0}.err >&2; echo; echo $code",
+        one.name
+    ))
+    .ok()
+}
+
+fn engine(one: &Instance) -> Value {
+    one.ragpod("exec", &["--", "python", "hybridrag.py", "status", "--json"]).ok().json()
+}
+
+#[test]
+fn ctrl_c_stops_after_the_documents_under_way() {
+    let _host = shared();
+    let Some(one) = slow("e2e-eng-stop") else { return };
+    let ran = interrupted(&one, "INT", "");
+    let (document, code) = ran.out.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(code, "130", "{ran}");
+    let summary: Value = serde_json::from_str(document).unwrap();
+    let done = summary["documents"]["processed"].as_u64().unwrap();
+    assert_eq!(summary["interrupted"], true, "{ran}");
+    assert!((1..FILES).contains(&done), "{ran}");
+    assert_eq!(summary["new"], done, "{ran}");
+    assert_eq!(summary["failed"].as_array().map(Vec::len), Some(0), "{ran}");
+    assert_eq!(
+        (&summary["documents"]["failed"], &summary["documents"]["pending"]),
+        (&0.into(), &0.into())
+    );
+    assert_eq!(engine(&one)["ingesting"], false);
+
+    let rest = one.ragpod("ingest", &["--json"]).ok().json();
+    assert_eq!(rest["new"], FILES - done, "{rest}");
+    assert_eq!(rest["unchanged"], done, "{rest}");
+    assert_eq!(rest["documents"]["processed"], FILES, "{rest}");
+}
+
+#[test]
+fn a_second_ctrl_c_leaves_and_a_killed_ragpod_stops_the_engine_too() {
+    let _host = shared();
+    let Some(one) = slow("e2e-eng-leave") else { return };
+    // How long it takes from the second one to its end, in milliseconds.
+    let twice = "sleep 0.2; began=$(date +%s%3N); kill -INT $pid
+         wait $pid || true; echo $(($(date +%s%3N) - began)) > ragpod-e2e/e2e-eng-leave.ms";
+    let ran = interrupted(&one, "INT", twice);
+    assert_eq!(ran.out.trim_end().lines().last(), Some("130"), "{ran}");
+    ran.tells("\"kind\":\"interrupted\"").tells("ragpod ingest e2e-eng-leave");
+    let took = sh("cat ragpod-e2e/e2e-eng-leave.ms").ok().out;
+    assert!(took.trim().parse::<u64>().unwrap() < 1500, "it stayed for {took} ms");
+    wait("the engine idle", 20, || engine(&one)["ingesting"] == false);
+    let left = engine(&one)["documents"]["processed"].as_u64().unwrap();
+    assert!(left < FILES - 2, "it went on: {left}");
+
+    let ran = interrupted(&one, "KILL", "");
+    assert_eq!(ran.out.trim_end().lines().last(), Some("137"), "{ran}");
+    wait("the engine idle", 20, || engine(&one)["ingesting"] == false);
+    let now = engine(&one)["documents"]["processed"].as_u64().unwrap();
+    assert!((left + 1..FILES).contains(&now), "{left} before, {now} after");
+
+    one.ragpod("ingest", &["--quiet"]).ok();
+    let status = engine(&one);
+    assert_eq!(status["documents"]["processed"], FILES, "{status}");
+    assert_eq!(status["documents"]["failed"], 0, "{status}");
+}
+
+#[test]
+fn a_dry_run_lists_files_sizes_and_tokens() {
+    let _host = shared();
+    let one = Instance::create(
+        "e2e-eng-dry",
+        &[("a.md", "Seven words are in this short text.\n"), ("sub/b.md", &"word ".repeat(2000))],
+    );
+    one.write(&[("empty.md", "")]);
+    one.up();
+    let plan = one.ragpod("ingest", &["--dry-run", "--json"]).ok().json();
+    assert_eq!(plan["files"][0]["path"], "/data/projects/a.md", "{plan}");
+    assert_eq!(plan["files"][0]["bytes"], 36, "{plan}");
+    let tokens = plan["files"][1]["tokens"].as_u64().unwrap();
+    assert!((1800..2600).contains(&tokens), "{plan}");
+    assert_eq!(plan["skipped"][0]["reason"], "empty", "{plan}");
+    assert_eq!(plan["documents"]["processed"], 0, "{plan}");
+    one.ragpod("ingest", &["--dry-run"])
+        .ok()
+        .says("would ingest into e2e-eng-dry: 2 new")
+        .says("10000 bytes")
+        .says("in all: 10036 bytes, about ");
+    assert_eq!(one.status()["documents"]["processed"], 0);
+}
+
+#[test]
+fn passages_without_an_answer_need_no_model() {
+    let _host = shared();
+    let Some(one) = slow("e2e-eng-ctx") else { return };
+    one.ragpod("ingest", &[]).ok();
+    let before = standin::requests();
+    let question = ["Where does Zorgon3 live?", "--context-only", "--mode", "naive", "--json"];
+    let answer = one.ragpod("query", &question).ok().json();
+    assert!(!standin::since(&before).contains("/chat/completions"), "a model was asked");
+    assert!(answer["answer"].as_str().unwrap().contains("house 3"), "{answer}");
+    let sources = answer["sources"].as_array().unwrap();
+    let source = sources.iter().find(|s| s["path"] == "/data/projects/3.md").unwrap();
+    assert!(source["score"].is_number() && source["passage"].is_string(), "{answer}");
+
+    // Words that are not quoted are not several arguments' fault.
+    run(&["ragpod", "query", "e2e-eng-ctx", "where", "is", "it?"]).code(2).tells("quotes");
+}
+
+#[test]
+fn each_source_is_counted_and_a_stop_ends_all() {
+    let _host = shared();
+    if !standin::ready() {
+        return;
+    }
+    let mut options =
+        standin::options_with_model("openai-compatible", "http://api.test/v1", "slow");
+    let name = "e2e-eng-each";
+    let second = format!("{}2:**/*.md", sh("printf %s ~/ragpod-e2e/e2e-eng-each").ok().out);
+    sh("rm -rf ~/ragpod-e2e/e2e-eng-each2; mkdir -p ~/ragpod-e2e/e2e-eng-each2; echo 'The Borgon lives here.' > ~/ragpod-e2e/e2e-eng-each2/b.md").ok();
+    options.extend(["--source".into(), second]);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let one = Instance::create_with(name, &[("a.md", "The Zorgon lives there.\n")], &options);
+    one.up();
+    // Asked to stop while the first source is worked on, at its last document: the second is not begun.
+    let ran = sh(&format!(
+        "ragpod ingest {name} --json > ragpod-e2e/{name}.out 2> ragpod-e2e/{name}.err & pid=$!
+         for _ in $(seq 100); do
+             ragpod exec {name} -- python hybridrag.py status --json | grep -q '\"ingesting\": true' && break
+             sleep 0.1
+         done
+         sleep 0.5; kill -INT $pid; code=0; wait $pid || code=$?
+         cat ragpod-e2e/{name}.out; echo; echo $code"
+    ))
+    .ok();
+    let (document, code) = ran.out.trim_end().rsplit_once('\n').unwrap();
+    assert_eq!(code, "130", "{ran}");
+    let summary: Value = serde_json::from_str(document).unwrap();
+    assert_eq!(summary["interrupted"], true, "{ran}");
+    assert_eq!(summary["documents"]["processed"], 1, "{ran}");
+
+    // What fails in the first source is told and counted, whatever becomes of the second.
+    one.write(&[("a.md", "The Zorgon moved, and lives elsewhere.\n")]);
+    let model = |sed: &str| {
+        sh(&format!("sed -i '{sed}' ~/.config/ragpod/instances/{name}.toml")).ok();
+        one.up();
+    };
+    model("s/llm_model = .*/llm_model = \"nope\"/");
+    let failed = one.ragpod("ingest", &["--json"]).code(1).json();
+    assert_eq!(failed["failed"].as_array().map(Vec::len), Some(2), "{failed}");
+    model("s/llm_model = .*/llm_model = \"chat\"/");
+    let second = one.ragpod("ingest", &["--path", &format!("{}2", one.folder())]).code(1);
+    second.says("1 documents failed earlier, elsewhere").says("1 failed, 0 pending");
+    // The old version is there all the time.
+    let passages = ["Where does the Zorgon live?", "--context-only", "--mode", "naive"];
+    one.ragpod("query", &passages).ok().says("The Zorgon lives there.");
+    let all = one.ragpod("ingest", &["--json"]).ok().json();
+    assert_eq!((&all["changed"], &all["documents"]["failed"]), (&1.into(), &0.into()), "{all}");
+    let now = one.ragpod("query", &passages).ok().says("The Zorgon moved, and lives elsewhere.");
+    assert!(!now.out.contains("lives there"), "{now}");
+}
