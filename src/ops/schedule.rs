@@ -53,9 +53,9 @@ pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> 
     let units = texts(ctx)?;
     if wanted.chores.is_empty() {
         let files: Vec<&str> = units.keys().copied().collect();
-        // An earlier run may have ended before it had stopped what it took away.
+        // An earlier run may have ended before systemd had let go of what it took away.
         let nothing = !schedules.has_any(name)
-            && active(bus, name, &Chore::ALL).await?.is_empty()
+            && known(bus, name, &Chore::ALL).await?.is_empty()
             && !schedules.is_to_be_withdrawn(&files)?;
         return if nothing { Ok(()) } else { end(ctx, bus, name).await };
     }
@@ -67,13 +67,13 @@ pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> 
     let unwanted: Vec<Chore> =
         Chore::ALL.into_iter().filter(|c| !wanted.chores.contains(c)).collect();
     // Whatever the files were: an earlier run may have ended before it came to this.
-    stop(bus, name, &unwanted).await?;
+    let stopped = stop(bus, name, &unwanted).await?;
     let names: Vec<String> = wanted.chores.iter().map(|c| c.unit(name)).collect();
     // An earlier run may have ended before it could reload.
     let stale = bus.need_reload(&names).await?;
     changed.extend(wanted.chores.iter().filter(|chore| stale.contains(&chore.unit(name))));
     let missing = bus.named(&names).await?.iter().any(|unit| unit.load != "loaded");
-    if new || missing || !changed.is_empty() {
+    if new || missing || stopped || !changed.is_empty() {
         super::reload::reload(bus).await?;
     }
     start(bus, name, &wanted.chores, &changed).await
@@ -129,28 +129,35 @@ async fn start(
     }
 }
 
-/// The timers of chores and what they have started, as far as anything of it runs, waits or has
-/// failed: one call.
-async fn active(bus: &Systemd, name: &Name, chores: &[Chore]) -> Result<Vec<UnitState>> {
+/// What systemd has in memory of chores: their timers and what those start. One call, which loads
+/// nothing.
+async fn known(bus: &Systemd, name: &Name, chores: &[Chore]) -> Result<Vec<UnitState>> {
     // A watch's unit is its service.
     let units: BTreeSet<String> =
         chores.iter().flat_map(|chore| [chore.unit(name), chore.service(name)]).collect();
-    let units: Vec<String> = units.into_iter().collect();
-    let mut known = bus.named(&units).await?;
-    known.retain(|unit| !unit.is_down() || unit.job.is_some() || unit.active == "failed");
-    Ok(known)
+    if units.is_empty() {
+        return Ok(Vec::new());
+    }
+    let units: Vec<&str> = units.iter().map(String::as_str).collect();
+    bus.units(&units).await
 }
 
-/// Stops timers and what they have started.
-async fn stop(bus: &Systemd, name: &Name, chores: &[Chore]) -> Result<()> {
-    let known = active(bus, name, chores).await?;
-    let all: Vec<&str> = known.iter().map(|unit| unit.name.as_str()).collect();
+/// Stops timers and what they have started. True when systemd knew of any: until it reads all
+/// units again, the target that wanted them starts them with its next start.
+async fn stop(bus: &Systemd, name: &Name, chores: &[Chore]) -> Result<bool> {
+    let known = known(bus, name, chores).await?;
+    let all: Vec<&str> = known
+        .iter()
+        .filter(|unit| !unit.is_down() || unit.job.is_some() || unit.active == "failed")
+        .map(|unit| unit.name.as_str())
+        .collect();
     if !all.is_empty() {
         let options = JobOptions { timeout: Duration::from_secs(320), ..JobOptions::default() };
         bus.run(Action::Stop, &all, &options, &mut |_| {}).await?;
     }
     // A failure of what is gone is nobody's concern.
-    bus.reset_failed(&all).await
+    bus.reset_failed(&all).await?;
+    Ok(!known.is_empty())
 }
 
 /// Takes a schedule off the host, the template units with the last one. The instance's lock is
@@ -161,7 +168,7 @@ pub(super) async fn end(ctx: Ctx<'_>, bus: &Systemd, name: &Name) -> Result<()> 
     let gone = schedules.follow(&lock, name, &[], &BTreeMap::new())?;
     drop(lock);
     crate::fault::point("scheduled");
-    stop(bus, name, &Chore::ALL).await?;
+    let stopped = stop(bus, name, &Chore::ALL).await?;
     schedules.forget(name)?;
     let lock = units_lock(ctx)?;
     let files = texts(ctx)?;
@@ -176,7 +183,7 @@ pub(super) async fn end(ctx: Ctx<'_>, bus: &Systemd, name: &Name) -> Result<()> 
         schedules.withdraw(&lock, &files)?;
     }
     drop(lock);
-    if last || !gone.is_empty() {
+    if last || stopped || !gone.is_empty() {
         super::reload::reload(bus).await?;
     }
     Ok(())

@@ -144,6 +144,10 @@ fn what_was_switched_off_ends_though_the_command_is_killed() {
     let set = ["--set", "schedule.watch=true", "--set", "schedule.backup=yearly"];
     let one = Instance::create_with(name, &[("a.md", TEXT)], &set);
     one.up();
+    // Another one that has a schedule: the target and the template units stay.
+    let set = ["--set", "schedule.backup=yearly"];
+    let other = Instance::create_with("e2e-timer-stays", &[("a.md", TEXT)], &set);
+    other.up();
     let manifest = format!("~/.config/ragpod/instances/{name}.toml");
     let active = |unit: &str| sh(&format!("systemctl --user is-active -q {unit}")).code == 0;
     let (watch, backup) =
@@ -157,6 +161,9 @@ fn what_was_switched_off_ends_though_the_command_is_killed() {
         assert!(was_killed(&ran), "{ran}");
         one.up();
         wait("the end of what was switched off", 20, || !active(unit));
+        // Nor would the next start of the target bring it back.
+        let wanted = sh("systemctl --user show -P Wants ragpod.target").ok().out;
+        assert!(!wanted.contains(unit.as_str()), "{wanted}");
     }
     wait("no trace of it", 20, || traces(&one).is_empty());
 }
