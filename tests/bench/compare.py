@@ -7,6 +7,8 @@ import sys
 import time
 
 NAME, FOLDER = sys.argv[1], os.path.expanduser(f"~/{sys.argv[2]}")
+# The stub's authority; empty where upstream's image is not there.
+UPSTREAM = sys.argv[3]
 APP, POD = f"hybridrag-{NAME}-app", f"hybridrag-{NAME}-pod.service"
 PODLET = os.path.expanduser("~/podlet")
 QUESTION = "What is the launch code of the Zebra team?"
@@ -123,6 +125,33 @@ ask(query), ask(alone)
 ours, theirs = side_by_side(5, lambda: ask(query), lambda: ask(alone))
 row("a question", ours, "a process for each question", theirs, "the same engine, not resident")
 
+# Upstream's engine, as it is, and ragpod's: the same stub for their model.
+if UPSTREAM:
+    authority = f"{FOLDER}/ca.pem"
+    with open(authority, "w") as copy, open(UPSTREAM) as file:
+        copy.write(file.read())
+    provider = {"base_url": "https://api.test/v1", "llm_model": "chat", "embedding_dim": "64",
+                "embedding_model": "text-embedding-3-small", "ca_file": authority}
+    both = {f"{NAME}-stub": "ragpod", f"{NAME}-upstream": "hybridrag"}
+    for name, profile in both.items():
+        options = [f"--set=provider.{key}={value}" for key, value in provider.items()]
+        run(["ragpod", "create", name, "--force", "--quiet", "--source", f"{FOLDER}/docs",
+             "--provider", "openai-compatible", f"--set=engine.profile={profile}", *options])
+        run(["ragpod", "up", name, "--quiet"])
+        # Upstream's exit code is ragpod's when not all of it is in the database.
+        subprocess.run(["ragpod", "ingest", name, "--quiet"], capture_output=True)
+
+    def asked(name):
+        began = time.monotonic()
+        ran = subprocess.run(["ragpod", "query", name, QUESTION], capture_output=True, text=True)
+        if "stand-in" not in ran.stdout:
+            sys.exit(f"{name}: no answer of the stub: {ran.stdout}{ran.stderr}")
+        return time.monotonic() - began
+
+    ours, theirs = side_by_side(5, *[lambda name=name: asked(name) for name in both])
+    row("a question", ours, "upstream's engine", theirs, "both through `ragpod query`, a stub for the model")
+    run(["ragpod", "rm", *both, "--data", "--yes", "--quiet"])
+
 # The same images as a compose folder.
 if subprocess.run(["sh", "-c", "command -v podman-compose"], capture_output=True).returncode == 0:
     compose = ["podman-compose", "--in-pod", "false"]
@@ -157,6 +186,7 @@ print(json.dumps({
     "rows": rows,
     "size": {"ragpod": os.path.getsize(program)} | sizes,
     "memory": memory,
+    "upstream": bool(UPSTREAM),
     "podman": run(["podman", "--version"]).split()[-1],
     "system": run(["sh", "-c", ". /etc/os-release; echo $PRETTY_NAME"]).strip(),
     "processors": os.cpu_count(),

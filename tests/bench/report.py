@@ -28,7 +28,7 @@ themselves are the machine's.
 print(table(
     ["what", "ragpod", "beside it", "", "ratio"],
     [
-        [r["what"], ms(r["ragpod"]), f"`{r['other']}`" if "process" not in r["other"] else r["other"],
+        [r["what"], ms(r["ragpod"]), r["other"] if r["what"] == "a question" else f"`{r['other']}`",
          ms(r["theirs"]), f"{r['ragpod'] / r['theirs']:.2f}"]
         for r in compare["rows"]
     ],
@@ -36,7 +36,7 @@ print(table(
 notes = [r for r in compare["rows"] if r["note"]]
 print("\n" + "\n".join(f"- {r['what'].capitalize() if r['what'][0].isalpha() else r['what']}, "
                        f"{r['other']}: {r['note']}." for r in notes))
-if "upstream" not in compare:
+if not compare["upstream"]:
     print("- Upstream's own engine was not measured in this run: its image is built from a checkout of its source\n"
           "  (`tests/host/upstream CHECKOUT`).")
 print("\n## The program\n")

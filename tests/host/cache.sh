@@ -77,13 +77,8 @@ ensure_rootfs() {
     esac
 }
 
-ensure_images() {
-    local images=$1 rootfs base wheels
-    [ ! -e "$HOST_CACHE/images/$images" ] || {
-        touch "$HOST_CACHE/images/$images"
-        return 0
-    }
-    current_program
+# What the images are built in and from: needs no program. Sets rootfs, base and wheels, the keys.
+ensure_parts() {
     # They are built where Podman is, whatever host they are for.
     rootfs_key && rootfs=$REPLY
     ensure_rootfs "$rootfs"
@@ -91,6 +86,16 @@ ensure_images() {
     wheels_key && wheels=$REPLY
     cached base "$base" "building the images' base" bash "$HOST_DIR/base.sh"
     cached wheels "$wheels" "fetching the engine's Python packages" bash "$HOST_DIR/wheels.sh"
+}
+
+ensure_images() {
+    local images=$1 rootfs base wheels
+    [ ! -e "$HOST_CACHE/images/$images" ] || {
+        touch "$HOST_CACHE/images/$images"
+        return 0
+    }
+    current_program
+    ensure_parts
     cached images "$images" "building the images" bash "$HOST_DIR/images.sh" \
         "$HOST_CACHE/base/$base" "$HOST_CACHE/wheels/$wheels" "$rootfs"
 }
