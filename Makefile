@@ -32,7 +32,7 @@ demo: ## Bring up an instance, ingest real text, ask it three questions
 	@tests/demo
 
 check: ## All checks and tests, each phase timed; HOST=forky: on that release of Debian
-	@RAGPOD_TEST_SUITE=$(HOST) tests/check
+	@RAGPOD_TEST_SUITE=$(if $(filter command,$(origin HOST)),$(HOST)) tests/check
 
 check-fast: ## The checks that need no test host
 	@tests/check fast

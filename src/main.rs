@@ -3,11 +3,18 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use ragpod::cli::Cli;
 use ragpod::env::Env;
 use ragpod::error::Error;
 use ragpod::output::Printer;
+
+/// What to type for the help of the verb that was meant.
+fn help(args: &[OsString]) -> String {
+    let command = Cli::command();
+    let verb = args.iter().skip(1).find_map(|arg| command.find_subcommand(arg));
+    verb.map_or_else(|| "ragpod help".to_owned(), |verb| format!("ragpod help {}", verb.get_name()))
+}
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -17,7 +24,7 @@ fn main() -> ExitCode {
         Err(e) if e.use_stderr() && args.iter().any(|a| a == "--json") => {
             let text = e.render().to_string();
             let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            let error = Error::usage(message).hint("see how it is written: ragpod help COMMAND");
+            let error = Error::usage(message).hint(format!("see how it is written: {}", help(&args)));
             anstream::eprintln!("{}", error.to_json());
             return ExitCode::from(error.kind.exit_code());
         }

@@ -29,9 +29,10 @@ able() {
     [ "${version:-0}" -ge 5 ] && systemctl --user show-environment >/dev/null 2>&1
 }
 
-# Sets RAGPOD_TEST_HOST: local where this machine can run instances, and the test host elsewhere.
+# Sets RAGPOD_TEST_HOST: local where this machine can run instances, and the test host elsewhere, or
+# where a release of Debian is asked for.
 choose_host() {
-    if [ -z "${RAGPOD_TEST_HOST:-}" ] && able; then
+    if [ -z "${RAGPOD_TEST_HOST:-}${RAGPOD_TEST_SUITE:-}" ] && able; then
         export RAGPOD_TEST_HOST=local
     fi
     if [ "${RAGPOD_TEST_HOST:-}" != local ] && [ "$(id -u)" != 0 ]; then

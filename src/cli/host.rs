@@ -26,8 +26,10 @@ pub enum Secret {
         first, then the engine is restarted; the database is not.")]
     Rotate(Rotate),
     /// List an instance's secrets; never their values
+    #[command(after_help = "Example:\n  ragpod secret list work")]
     List(One),
     /// Remove a secret
+    #[command(after_help = "Example:\n  ragpod secret rm work api-key")]
     Rm(SecretOne),
 }
 
@@ -63,6 +65,7 @@ pub enum Image {
         ragpod image build --engine-context ~/hybridrag")]
     Build(ImageBuild),
     /// List ragpod's images on this host
+    #[command(after_help = "Example:\n  ragpod image list --json")]
     List,
 }
 

@@ -38,7 +38,7 @@ use crate::model::Name;
     propagate_version = false,
     max_term_width = 100,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong use or invalid manifest, 3 host not able \
-                  (see `ragpod doctor`), 4 no such instance or not running.\n\n\
+                  (see `ragpod doctor`), 4 no such instance or not running, 130 interrupted.\n\n\
                   Start here:\n  ragpod create notes --source ~/notes\n  ragpod up notes\n  \
                   ragpod ingest notes\n  ragpod query notes \"what did we decide about backups?\""
 )]
@@ -112,7 +112,11 @@ pub enum Verb {
         or is interrupted leaves the instance as it was. With --host, SOURCE is on that machine.")]
     Import(Import),
     /// Show every instance: state, health, memory, restarts, documents
-    #[command(visible_alias = "ls")]
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  ragpod list\n  ragpod list -q\n  \
+        ragpod list --json | jq -r '.instances[] | select(.state != \"running\").name'"
+    )]
     List,
     /// Print the units that an instance's manifest gives
     #[command(
@@ -124,7 +128,7 @@ pub enum Verb {
     Render(Render),
     /// Show how what is installed and runs differs from the manifest
     #[command(
-        after_help = "Compares the manifest with the installed units (and says which of them \
+        after_help = "Example:\n  ragpod diff notes\n\nCompares the manifest with the installed units (and says which of them \
         were edited by hand), and the installed units with what runs. Your drop-ins are listed, and \
         are no difference.\n\nExit code 0 when there is none, 1 when there is."
     )]
@@ -158,17 +162,24 @@ pub enum Verb {
     )]
     Down(Down),
     /// Start instances that are installed
+    #[command(after_help = "Examples:\n  ragpod start notes work\n  \
+        ragpod start --all --no-wait")]
     Start(Wait),
     /// Stop instances; their units stay installed, and no use or schedule starts them
+    #[command(after_help = "Examples:\n  ragpod stop notes\n  ragpod stop --all")]
     Stop(Wait),
     /// Restart instances
+    #[command(after_help = "Examples:\n  ragpod restart notes\n  ragpod restart --all")]
     Restart(Wait),
     /// Remove an instance from this host; data stays unless --data
     #[command(after_help = "Examples:\n  ragpod rm notes\n  ragpod rm notes --data --yes\n\n\
         Without --data the volumes and secrets stay, and `ragpod create notes` finds them again.")]
     Rm(Remove),
     /// Show units, health, memory, restarts, documents of instances
-    #[command(visible_alias = "ps")]
+    #[command(
+        visible_alias = "ps",
+        after_help = "Examples:\n  ragpod status\n  ragpod status notes --json | jq .instances[0].state"
+    )]
     Status(Status),
     /// Show what instances take and do now: CPU, memory, documents, questions
     #[command(after_help = "Examples:\n  ragpod top\n  ragpod top --sort memory\n  \
@@ -203,6 +214,7 @@ pub enum Verb {
         ragpod psql notes -- -c 'select count(*) from lightrag_doc_status'")]
     Psql(Psql),
     /// Set up an instance's database: extensions, schema, model and dimension (`up` does it)
+    #[command(after_help = "Example:\n  ragpod init notes")]
     Init(One),
     /// Ingest an instance's sources; unchanged files cost nothing
     #[command(after_help = "Examples:\n  ragpod ingest notes\n  \
@@ -234,6 +246,8 @@ pub enum Verb {
     )]
     Query(Query),
     /// Ask an instance questions at a prompt
+    #[command(after_help = "Example:\n  ragpod interactive notes\n\nAt its prompt: `:help`. Ctrl-C \
+        cancels an answer, Ctrl-D leaves.")]
     Interactive(One),
     /// Serve instances to a program that speaks the Model Context Protocol, over stdio
     #[command(
@@ -312,6 +326,8 @@ pub enum Verb {
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a directory, or print ragpod(1)
+    #[command(after_help = "Examples:\n  ragpod man | man -l -\n  \
+        ragpod man ~/.local/share/man/man1")]
     Man {
         /// The directory
         dir: Option<camino::Utf8PathBuf>,

@@ -50,7 +50,7 @@ pub struct Split {
     pub secrets: Vec<(SecretKey, SecretString)>,
     /// Variables of the engine, for `[env]`.
     pub env: Vec<(EnvName, Text)>,
-    /// The source folder of the story's `HOST_PROJECTS_PATH`.
+    /// The source folder of a compose deployment's `HOST_PROJECTS_PATH`.
     pub source: Option<String>,
     /// Variables that were left out, and why; never their values.
     pub ignored: Vec<(EnvName, String)>,
@@ -161,7 +161,7 @@ fn unquote(value: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Sorts the variables of a deployment: the story's names become manifest keys and secrets, what
+/// Sorts the variables of a deployment: HybridRAG's names become manifest keys and secrets, what
 /// ragpod settles by itself is left out with the reason, everything else goes to the engine.
 #[must_use]
 pub fn split(vars: Vec<Var>) -> Split {

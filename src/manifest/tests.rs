@@ -294,7 +294,7 @@ mod env_files {
     use super::super::env_file::{Split, parse, split};
     use super::*;
 
-    const STORY: &str = "\
+    const COMPOSE: &str = "\
 # Azure AI Foundry Configuration
 AZURE_API_BASE=https://your-project.services.ai.azure.com/api/projects/your-project
 AZURE_API_KEY=HUNTER2
@@ -316,10 +316,10 @@ BATCH_SIZE=10
         split(parse(text.as_bytes(), ".env").unwrap_or_else(|p| panic!("{}", told(&p))))
     }
 
-    /// The story's file becomes the story's instance, and its secrets stay out of the manifest.
+    /// A compose deployment's file becomes its instance, and its secrets stay out of the manifest.
     #[test]
-    fn the_story() {
-        let split = sorted(STORY);
+    fn a_compose_deployment() {
+        let split = sorted(COMPOSE);
         let mut new = new();
         for (key, value) in &split.settings {
             new.set_text(key, value);

@@ -41,7 +41,7 @@ pub(super) fn app(instance: &Instance) -> Result<Vec<Words>, Refused> {
     vars.set("postgres.database", "POSTGRES_HOST", "postgres")?;
     vars.set("postgres.database", "POSTGRES_PORT", "5432")?;
     vars.set("postgres.user", "POSTGRES_USER", instance.postgres.user.as_str())?;
-    // The story's name and the one that LightRAG reads.
+    // HybridRAG's name and the one that LightRAG reads.
     vars.set("postgres.database", "POSTGRES_DB", database)?;
     vars.set("postgres.database", "POSTGRES_DATABASE", database)?;
     vars.set("postgres.database", "POSTGRES_PASSWORD_FILE", &password)?;

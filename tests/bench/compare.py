@@ -11,9 +11,16 @@ NAME, FOLDER = sys.argv[1], os.path.expanduser(f"~/{sys.argv[2]}")
 UPSTREAM = sys.argv[3]
 APP, POD = f"hybridrag-{NAME}-app", f"hybridrag-{NAME}-pod.service"
 PODLET = os.path.expanduser("~/podlet")
-QUESTION = "What is the launch code of the Zebra team?"
 ANSWER = "marmalade"
-rows = []
+rows, left_out = [], []
+asked = 0
+
+
+def question():
+    """One that was not asked before: answers may be remembered."""
+    global asked
+    asked += 1
+    return f"What is the launch code of the Zebra team, for the {asked}th time?"
 
 
 def run(command, **options):
@@ -46,15 +53,15 @@ def row(what, ours, other, theirs, note=""):
 
 def peak(command):
     """The most memory that a command has had, in bytes."""
-    script = "import resource,subprocess,sys; subprocess.run(sys.argv[1:], stdout=-3, stderr=-3); " \
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)"
-    return int(run([sys.executable, "-c", script, *command]))
+    ran = subprocess.run(["/usr/bin/time", "--quiet", "--format", "%M", *command], stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True)
+    return int(ran.stderr.split()[-1]) * 1024
 
 
-def ask(command):
+def ask(*command, answer=ANSWER):
     """How long a question takes; it must have been answered."""
-    took, out = timed(command)
-    if ANSWER not in out:
+    took, out = timed([*command, question()])
+    if answer not in out:
         sys.exit(f"{command}: no answer in {out}")
     return took
 
@@ -81,13 +88,18 @@ sizes["podman"] = os.path.getsize("/usr/bin/podman")
 memory = {"ragpod list": peak(["ragpod", "list"]), "podman ps": peak(["podman", "ps"])}
 
 # Rendering: podlet is given the very command that made the engine's container.
-if os.path.exists(PODLET):
+if not os.path.exists(PODLET):
+    left_out.append("podlet could not be built here")
+else:
     made = json.loads(run(["podman", "inspect", APP, "--format", "{{json .Config.CreateCommand}}"]))
     # What systemd put between, and what podlet does not know, is none of the instance's own.
     skip = ("--cidfile", "--cgroups", "--rm", "--replace", "-d", "--sdnotify")
     words = [w for w in made[1:] if not w.startswith(skip)]
     convert = [PODLET, "podman", *words]
-    if subprocess.run(convert, capture_output=True).returncode == 0:
+    refused = subprocess.run(convert, capture_output=True, text=True)
+    if refused.returncode:
+        left_out.append(f"podlet does not take the command of the engine's container: {refused.stderr.splitlines()[-1]}")
+    else:
         ours, theirs = side_by_side(15, ["ragpod", "render", NAME], convert)
         row("rendering", ours, "podlet", theirs,
             "ragpod: all units of the instance from its manifest; podlet: one container from its command")
@@ -101,28 +113,29 @@ def stopped():
     run(["systemctl", "--user", "stop", POD])
 
 
-ours, theirs = side_by_side(
-    5, ["ragpod", "start", NAME, "--quiet"], ["systemctl", "--user", "start", *services], before=stopped)
-row("starting what was stopped, until it is healthy", ours, "systemctl --user start", theirs)
-ours, up = side_by_side(5, ["ragpod", "up", NAME, "--quiet"], ["ragpod", "start", NAME, "--quiet"],
-                        before=stopped)
-row("`up` of what was stopped", ours, "ragpod start", up, "`up` reads, renders and compares everything first")
+up, start, theirs = side_by_side(
+    5, ["ragpod", "up", NAME, "--quiet"], ["ragpod", "start", NAME, "--quiet"],
+    ["systemctl", "--user", "start", *services], before=stopped)
+row("`up` of what was stopped, until it is healthy", up, "systemctl --user start", theirs,
+    "`up` reads, renders and compares everything first")
+row("`start` of the same", start, "systemctl --user start", theirs)
 nothing, status = side_by_side(15, ["ragpod", "up", NAME, "--quiet"], ["podman", "--version"])
 row("`up` when nothing has changed", nothing, "podman --version", status)
 
 # Looking.
+UNITS = ["systemctl", "--user", "list-units", "hybridrag-*"]
 for verb, other in ("list", ["podman", "ps"]), ("status", ["podman", "ps"]), \
-        ("list", ["systemctl", "--user", "list-units", "hybridrag-*"]):
+        ("list", UNITS), ("status", UNITS):
     ours, theirs = side_by_side(15, ["ragpod", verb], other)
     row(f"`{verb}`", ours, " ".join(other[:3]).replace(" hybridrag-*", ""), theirs)
 
 # Passing through, asking.
 ours, theirs = side_by_side(15, ["ragpod", "exec", NAME, "--", "true"], ["podman", "exec", APP, "true"])
 row("`exec … true`", ours, "podman exec", theirs)
-query = ["ragpod", "query", NAME, QUESTION]
-alone = ["podman", "exec", APP, "python", "hybridrag.py", "query", "--in-process", QUESTION]
-ask(query), ask(alone)
-ours, theirs = side_by_side(5, lambda: ask(query), lambda: ask(alone))
+query = ["ragpod", "query", NAME]
+alone = ["podman", "exec", APP, "python", "hybridrag.py", "query", "--in-process"]
+ask(*query), ask(*alone)
+ours, theirs = side_by_side(5, lambda: ask(*query), lambda: ask(*alone))
 row("a question", ours, "a process for each question", theirs, "the same engine, not resident")
 
 # Upstream's engine, as it is, and ragpod's: the same stub for their model.
@@ -141,23 +154,21 @@ if UPSTREAM:
         # Upstream's exit code is ragpod's when not all of it is in the database.
         subprocess.run(["ragpod", "ingest", name, "--quiet"], capture_output=True)
 
-    def asked(name):
-        began = time.monotonic()
-        ran = subprocess.run(["ragpod", "query", name, QUESTION], capture_output=True, text=True)
-        if "stand-in" not in ran.stdout:
-            sys.exit(f"{name}: no answer of the stub: {ran.stdout}{ran.stderr}")
-        return time.monotonic() - began
-
-    ours, theirs = side_by_side(5, *[lambda name=name: asked(name) for name in both])
+    ours, theirs = side_by_side(
+        5, *[lambda name=name: ask("ragpod", "query", name, answer="stand-in") for name in both])
     row("a question", ours, "upstream's engine", theirs, "both through `ragpod query`, a stub for the model")
     run(["ragpod", "rm", *both, "--data", "--yes", "--quiet"])
+else:
+    left_out.append("upstream's engine: its image is built from a checkout of its source (`tests/host/upstream CHECKOUT`)")
 
 # The same images as a compose folder.
-if subprocess.run(["sh", "-c", "command -v podman-compose"], capture_output=True).returncode == 0:
+if subprocess.run(["sh", "-c", "command -v podman-compose"], capture_output=True).returncode:
+    left_out.append("podman-compose is not in the host")
+else:
     compose = ["podman-compose", "--in-pod", "false"]
     cold_theirs = timed([*compose, "up", "-d"], cwd=FOLDER)[0]
     row("the first start, with the database made", cold, "podman-compose up -d", cold_theirs,
-        "ragpod waits until the engine is healthy, podman-compose until it runs")
+        "once each; ragpod waits until the engine is healthy, podman-compose until it runs")
 
     def compose_stopped():
         stopped()
@@ -171,11 +182,12 @@ if subprocess.run(["sh", "-c", "command -v podman-compose"], capture_output=True
         while subprocess.run(inside, capture_output=True).returncode:
             if time.monotonic() - began > 120:
                 sys.exit("the engine of the compose folder did not become healthy")
-            time.sleep(0.05)
+            time.sleep(0.25)
         return time.monotonic() - began
 
     ours, theirs = side_by_side(5, ["ragpod", "start", NAME, "--quiet"], compose_up, before=compose_stopped)
-    row("starting what was stopped, until it is healthy", ours, "podman-compose up -d", theirs)
+    row("`start` of the same", ours, "podman-compose up -d", theirs,
+        "podman-compose does not wait for the engine: it is asked each 0.25 s whether it is healthy")
     run(["ragpod", "start", NAME, "--quiet"])
     ours, theirs = side_by_side(
         5, ["ragpod", "exec", NAME, "--", "true"], lambda: timed([*compose, "exec", "-T", "app", "true"], cwd=FOLDER)[0])
@@ -186,7 +198,7 @@ print(json.dumps({
     "rows": rows,
     "size": {"ragpod": os.path.getsize(program)} | sizes,
     "memory": memory,
-    "upstream": bool(UPSTREAM),
+    "left_out": left_out,
     "podman": run(["podman", "--version"]).split()[-1],
     "system": run(["sh", "-c", ". /etc/os-release; echo $PRETTY_NAME"]).strip(),
     "processors": os.cpu_count(),

@@ -36,9 +36,8 @@ print(table(
 notes = [r for r in compare["rows"] if r["note"]]
 print("\n" + "\n".join(f"- {r['what'].capitalize() if r['what'][0].isalpha() else r['what']}, "
                        f"{r['other']}: {r['note']}." for r in notes))
-if not compare["upstream"]:
-    print("- Upstream's own engine was not measured in this run: its image is built from a checkout of its source\n"
-          "  (`tests/host/upstream CHECKOUT`).")
+for what in compare["left_out"]:
+    print(f"- Not measured in this run: {what}.")
 print("\n## The program\n")
 print(table(["", "size"], [[f"`{name}`", mib(size)] for name, size in compare["size"].items()]))
 print()
@@ -67,13 +66,13 @@ One machine, most of the instances at rest (`idle_stop`).
 counts = many["counts"]
 keys = [key for key in counts[0] if key != "instances"]
 print(table(["", *[f"{c['instances']}" for c in counts]],
-            [[key.removesuffix(", s"), *[ms(c[key]) for c in counts]] for key in keys]))
+            [[key.removesuffix(" s").removesuffix(","), *[ms(c[key]) for c in counts]] for key in keys]))
 print()
-print(table(["", ""], [[key.removesuffix(", s"), ms(value)] for key, value in many["waking"].items()]))
+print(table(["", ""], [[key.removesuffix(" s").removesuffix(","), ms(value)] for key, value in many["waking"].items()]))
 if many.get("running"):
     running = many["running"]
     print(f"\nAll {running.pop('instances')} running at the same time:\n")
-    print(table(["", ""], [[key.removesuffix(", s"), ms(value) if key.endswith(", s") else value]
+    print(table(["", ""], [[key.removesuffix(" s").removesuffix(","), ms(value) if key.endswith(", s") else value]
                            for key, value in running.items()]))
 if many.get("memory"):
     print()

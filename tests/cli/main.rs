@@ -305,13 +305,20 @@ fn help_fits_a_screen() {
     let top = home.ok(&["--help"]);
     // A line for each verb, and what one needs besides.
     assert!(top.lines().count() <= 66, "{}", top.lines().count());
-    for verb in [
-        "create", "up", "down", "ingest", "query", "logs", "exec", "rm", "audit", "top", "graph",
-        "usage", "doctor",
-    ] {
-        let help = home.ok(&[verb, "--help"]);
-        assert!(help.contains("Examples:"), "{verb}");
-        assert!(help.lines().count() <= 50, "{verb}: {}", help.lines().count());
+    each_help(&home, &ragpod::cli::Cli::command(), &[]);
+}
+
+/// Of every verb that does something: an example, on one screen.
+fn each_help(home: &Home, command: &clap::Command, path: &[&str]) {
+    let shown = |verb: &&clap::Command| verb.get_name() != "help" && !verb.is_hide_set();
+    for verb in command.get_subcommands().filter(shown) {
+        let path = [path, &[verb.get_name()]].concat();
+        let help = home.ok(&[&path[..], &["--help"]].concat());
+        let lines = help.lines().count();
+        assert!(lines <= 40, "{path:?}: {lines}");
+        let group = verb.get_subcommands().next().is_some();
+        assert!(group || help.contains("\nExample"), "{path:?} has no example");
+        each_help(home, verb, &path);
     }
 }
 

@@ -45,7 +45,7 @@ fn from_nothing_to_an_answer_and_back() {
     assert_eq!(one.status()["documents"]["processed"], 2);
     assert_eq!(one.status()["documents"]["failed"], 0);
 
-    // The story's own commands, in its own words.
+    // The commands of HybridRAG's own guide, word for word.
     for command in [
         "python hybridrag.py backend init --backend postgres",
         "python hybridrag.py ingest --path /data/projects --recursive --pattern **/*.md --backend postgres",

@@ -30,7 +30,7 @@ services:
     privelege: none
 "#;
 
-/// A server as the story's image makes it: the superuser is the deployment's own, its socket asks
+/// A server as the image of a compose deployment makes it: the superuser is the deployment's own, its socket asks
 /// for the password, and its locale is one that the instance's image lacks.
 const OLD_SERVER: &str = r#"
 set -eu
