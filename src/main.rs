@@ -24,7 +24,8 @@ fn main() -> ExitCode {
         Err(e) if e.use_stderr() && args.iter().any(|a| a == "--json") => {
             let text = e.render().to_string();
             let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-            let error = Error::usage(message).hint(format!("see how it is written: {}", help(&args)));
+            let error =
+                Error::usage(message).hint(format!("see how it is written: {}", help(&args)));
             anstream::eprintln!("{}", error.to_json());
             return ExitCode::from(error.kind.exit_code());
         }

@@ -246,8 +246,10 @@ pub enum Verb {
     )]
     Query(Query),
     /// Ask an instance questions at a prompt
-    #[command(after_help = "Example:\n  ragpod interactive notes\n\nAt its prompt: `:help`. Ctrl-C \
-        cancels an answer, Ctrl-D leaves.")]
+    #[command(
+        after_help = "Example:\n  ragpod interactive notes\n\nAt its prompt: `:help`. Ctrl-C \
+        cancels an answer, Ctrl-D leaves."
+    )]
     Interactive(One),
     /// Serve instances to a program that speaks the Model Context Protocol, over stdio
     #[command(

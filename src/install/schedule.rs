@@ -92,6 +92,12 @@ impl Schedules {
         std::fs::read_to_string(self.drop_in(name, chore)).ok()
     }
 
+    /// When a chore's drop-in was written; `None` when there is none.
+    #[must_use]
+    pub fn written(&self, name: &Name, chore: Chore) -> Option<std::time::SystemTime> {
+        std::fs::metadata(self.drop_in(name, chore)).ok()?.modified().ok()
+    }
+
     /// Whether a chore's drop-in has this text.
     #[must_use]
     pub fn has(&self, name: &Name, chore: Chore, text: &str) -> bool {

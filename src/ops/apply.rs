@@ -136,6 +136,7 @@ pub(super) async fn apply(
                 history.prune(&[Some(number), intent.from])?;
                 fault::point("pruned");
                 Intent::end(&dir, name)?;
+                fault::point("ended");
             }
             return Ok((outcome, number));
         }

@@ -37,6 +37,10 @@ fn work(ctx: Ctx<'_>, name: &Name) -> Result<Vec<Vec<String>>> {
 
 const POLL: Duration = Duration::from_millis(100);
 
+/// How long somebody who is through may be seen nowhere: in execve(2) the lock is given up before the
+/// new command line can be read in /proc.
+const BECOMING: Duration = Duration::from_millis(50);
+
 fn path(ctx: Ctx<'_>, name: &Name) -> Utf8PathBuf {
     ctx.env.state().join(name.as_str()).join("gate")
 }
@@ -69,7 +73,10 @@ pub(super) async fn pass(ctx: Ctx<'_>, name: &Name) -> Option<File> {
 /// Closes it if nobody is on the way through; it opens when the result is dropped.
 pub(super) fn try_close(ctx: Ctx<'_>, name: &Name) -> Option<File> {
     let gate = open(ctx, name).ok()?;
-    gate.try_lock().is_ok().then_some(gate)
+    gate.try_lock().is_ok().then(|| {
+        std::thread::sleep(BECOMING);
+        gate
+    })
 }
 
 /// Closes it and waits until nothing is being done that went through; it opens when the result is
@@ -103,7 +110,10 @@ pub(super) fn close_unless(
     let mut told = false;
     let mut locked = false;
     loop {
-        locked = locked || gate.try_lock().is_ok();
+        if !locked && gate.try_lock().is_ok() {
+            locked = true;
+            std::thread::sleep(BECOMING);
+        }
         let busy = work.iter().any(|work| !Podman::sessions(&container, work).is_empty());
         if locked && !busy {
             return Ok(gate);

@@ -20,6 +20,8 @@ use crate::systemd::{Action, Systemd, UnitState};
 
 /// How long a use waits for somebody else who changes the instance: longer than a start may take.
 const WAKING: Duration = Duration::from_secs(300);
+/// How long another look whether anybody uses an instance may hold its lock.
+const ANOTHER_LOOK: Duration = Duration::from_secs(10);
 /// How often it is looked how far an instance has come that is on its way.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -32,7 +34,10 @@ pub(super) async fn begin(ctx: Ctx<'_>, name: &Name, part: Part) -> Result<Optio
         let error = match engine::require_running(ctx, name, part).await {
             Err(e) if e.kind == Kind::NotRunning && !last => e,
             Err(e) => return Err(e),
-            Ok(()) => return Ok(through),
+            Ok(()) => {
+                complete(ctx, name).await;
+                return Ok(through);
+            }
         };
         // Whoever has the lock may be waiting for the gate.
         drop(through);
@@ -41,6 +46,26 @@ pub(super) async fn begin(ctx: Ctx<'_>, name: &Name, part: Part) -> Result<Optio
         }
     }
     Ok(None)
+}
+
+/// Sets up the database of an instance that whoever started it first did not wait for. Whoever has the
+/// lock does so at its end; and what fails keeps nobody from looking into its containers.
+async fn complete(ctx: Ctx<'_>, name: &Name) {
+    let state = ctx.env.state();
+    if State::load(&state, name).is_ok_and(|known| known.initialised.is_some()) {
+        return;
+    }
+    let scope = Scope::Instance(name.clone());
+    let Ok(_lock) = Lock::take(&state, scope, ctx.summary, Duration::ZERO, &mut |_| {}) else {
+        return;
+    };
+    // The one that had it meanwhile has done it.
+    let Ok(mut known) = State::load(&state, name) else { return };
+    if known.initialised.is_none()
+        && let Err(e) = up::complete(ctx, &Podman::new(), &mut known, name).await
+    {
+        ctx.progress.warn(&e.to_string());
+    }
 }
 
 /// The same for a program that takes this process's place, at which moment the gate is passed.
@@ -120,9 +145,13 @@ async fn wake(ctx: Ctx<'_>, name: &Name, part: Part) -> Result<Woken> {
     }
     // Again: whoever held the lock may have stopped it for good.
     let Some(why) = why_at_rest(ctx, name, since)? else { return Ok(Woken::NotAtRest) };
+    let services = lifecycle::running(UnitDir::new(ctx.env).parts_of(name)?);
+    if services.is_empty() {
+        // Its first installation was cut off.
+        return Ok(Woken::NotAtRest);
+    }
     let began = Instant::now();
     ctx.progress.step(&format!("waking {name}: {why}"));
-    let services = lifecycle::running(UnitDir::new(ctx.env).parts_of(name)?);
     let waiting = Waiting { timeout: WAKING, wait: true };
     let quiet = Ctx { progress: &Silent, ..ctx };
     let start =
@@ -176,8 +205,10 @@ pub async fn rest(ctx: Ctx<'_>, name: &Name, used_since: Option<SystemTime>) -> 
     if pod.active_state != "active" {
         return Ok(Looked::NotConcerned);
     }
+    // Whoever woke it for something has nothing else to do; the timer comes again.
+    let patience = used_since.map_or(Duration::ZERO, |_| ANOTHER_LOOK);
     let Ok(_lock) =
-        Lock::take(&state, Scope::Instance(name.clone()), ctx.summary, Duration::ZERO, &mut |_| {})
+        Lock::take(&state, Scope::Instance(name.clone()), ctx.summary, patience, &mut |_| {})
     else {
         return Ok(Looked::InUse("another ragpod is changing it"));
     };

@@ -12,6 +12,7 @@ use super::places::places;
 use super::{Ctx, idle, manifests, profile};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Heard, Interrupts};
+use crate::install::Uses;
 use crate::model::{Instance, Name, Part};
 
 /// What to ingest.
@@ -169,6 +170,8 @@ pub async fn ingest(ctx: Ctx<'_>, name: &Name, wish: &Wish<'_>) -> Result<(Summa
     rounds(&instance, wish)?;
     // Until here Ctrl-C ends us, also while the instance is woken or waited for.
     let _through = idle::begin(ctx, name, Part::App).await?;
+    // What the instance does by itself waits meanwhile, instead of being refused by the engine.
+    let _turn = Uses::of(&ctx.env.state(), name).turn();
     ingest_into(ctx, name, wish, &[], &mut Interrupts::listen()?).await
 }
 

@@ -5,7 +5,7 @@
 //! going back to an earlier set of units leaves the manifest, and so the schedule, as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Ctx, units_lock};
 use crate::error::{Error, Kind, Result};
@@ -14,6 +14,9 @@ use crate::install::Schedules;
 use crate::model::{Chore, Instance, Name, Part, TARGET};
 use crate::render;
 use crate::systemd::{self, Action, JobOptions, Systemd, UnitState};
+
+/// How long a chore's stop may take: a watch lets its ingest end, for which its unit gives 5 min.
+const STOPPING: Duration = Duration::from_secs(320);
 
 /// Fails when systemd does not take a time of the schedule. What is installed already was taken.
 ///
@@ -68,15 +71,46 @@ pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> 
         Chore::ALL.into_iter().filter(|c| !wanted.chores.contains(c)).collect();
     // Whatever the files were: an earlier run may have ended before it came to this.
     let stopped = stop(bus, name, &unwanted).await?;
-    let names: Vec<String> = wanted.chores.iter().map(|c| c.unit(name)).collect();
-    // An earlier run may have ended before it could reload.
-    let stale = bus.need_reload(&names).await?;
-    changed.extend(wanted.chores.iter().filter(|chore| stale.contains(&chore.unit(name))));
-    let missing = bus.named(&names).await?.iter().any(|unit| unit.load != "loaded");
-    if new || missing || stopped || !changed.is_empty() {
+    // An earlier run may have ended before it could reload, or restart.
+    let stale = is_stale(bus, name, &wanted.chores, &mut changed).await?;
+    if wanted.chores.contains(&Chore::Watch) && is_older(bus, &schedules, name).await? {
+        changed.insert(Chore::Watch);
+    }
+    if new || stale || stopped || !changed.is_empty() {
         super::reload::reload(bus).await?;
     }
     start(bus, name, &wanted.chores, &changed).await
+}
+
+/// Whether systemd has read other units than those on disk: texts, or the links of what wants them,
+/// of which it says nothing by itself. Chores that go by an earlier drop-in are added to `changed`.
+async fn is_stale(
+    bus: &Systemd,
+    name: &Name,
+    chores: &[Chore],
+    changed: &mut BTreeSet<Chore>,
+) -> Result<bool> {
+    let names: Vec<String> = chores.iter().map(|chore| chore.unit(name)).collect();
+    let mut all: Vec<String> = chores.iter().map(|chore| chore.service(name)).collect();
+    all.extend_from_slice(&names);
+    all.push(TARGET.to_owned());
+    let old = bus.need_reload(&all).await?;
+    changed.extend(chores.iter().filter(|chore| old.contains(&chore.unit(name))));
+    let missing = bus.named(&names).await?.iter().any(|unit| unit.load != "loaded");
+    let mut unwanted = false;
+    for chore in chores {
+        let (by, _) = bus.wanted_by(&chore.unit(name)).await?;
+        unwanted |= !by.contains(&chore.wanted_by(name));
+    }
+    Ok(missing || unwanted || !old.is_empty())
+}
+
+/// Whether the watch runs since before its drop-in was written, and so watches other folders: it
+/// reads them once. Timers go by what systemd has read last.
+async fn is_older(bus: &Systemd, schedules: &Schedules, name: &Name) -> Result<bool> {
+    let watch = bus.properties(&Chore::Watch.unit(name)).await?;
+    let since = watch.active_enter_timestamp.map(|us| UNIX_EPOCH + Duration::from_micros(us));
+    Ok(watch.is_active() && schedules.written(name, Chore::Watch) > since)
 }
 
 /// The template units, for this program.
@@ -93,7 +127,11 @@ async fn start(
     changed: &BTreeSet<Chore>,
 ) -> Result<()> {
     let pod = Part::Pod.service(name);
-    let up = bus.named(&[&pod]).await?.iter().any(|unit| unit.active == "active");
+    // Or is on its way: it may have been queued before it wanted the timer.
+    let up = bus.named(&[&pod]).await?.iter().any(|unit| match unit.job.as_deref() {
+        Some(job) => job != "stop",
+        None => !unit.is_down(),
+    });
     let mut units = vec![(TARGET.to_owned(), false)];
     // The idle timer goes with the pod.
     let wanted = chores.iter().filter(|chore| **chore != Chore::Idle || up);
@@ -106,27 +144,29 @@ async fn start(
         .filter(|unit| unit.active == "active")
         .map(|unit| unit.name)
         .collect();
-    let again: Vec<&str> = units
-        .iter()
-        .filter(|(unit, changed)| *changed || !active.contains(unit))
-        .map(|(unit, _)| unit.as_str())
-        .collect();
-    if again.is_empty() {
-        return Ok(());
+    let again: Vec<&str> =
+        units.iter().filter(|(_, changed)| *changed).map(|(unit, _)| unit.as_str()).collect();
+    // A restart would take along what another command has just started with the target.
+    let anew: Vec<&str> =
+        names.into_iter().filter(|unit| !active.contains(*unit) && !again.contains(unit)).collect();
+    for (action, units) in [(Action::Start, anew), (Action::Restart, again)] {
+        if units.is_empty() {
+            continue;
+        }
+        let options = JobOptions { timeout: STOPPING, ..JobOptions::default() };
+        let report = bus.run(action, &units, &options, &mut |_| {}).await?;
+        if let Some(failure) = report.failures().next() {
+            return Err(Error::new(
+                Kind::Unit,
+                format!(
+                    "the schedule of {name} did not start: {}: {}",
+                    failure.service, failure.result
+                ),
+            )
+            .hint(format!("see why: systemctl --user status {}", failure.service)));
+        }
     }
-    let options = JobOptions { timeout: Duration::from_secs(30), ..JobOptions::default() };
-    let report = bus.run(Action::Restart, &again, &options, &mut |_| {}).await?;
-    match report.failures().next() {
-        None => Ok(()),
-        Some(failure) => Err(Error::new(
-            Kind::Unit,
-            format!(
-                "the schedule of {name} did not start: {}: {}",
-                failure.service, failure.result
-            ),
-        )
-        .hint(format!("see why: systemctl --user status {}", failure.service))),
-    }
+    Ok(())
 }
 
 /// What systemd has in memory of chores: their timers and what those start. One call, which loads
@@ -152,7 +192,7 @@ async fn stop(bus: &Systemd, name: &Name, chores: &[Chore]) -> Result<bool> {
         .map(|unit| unit.name.as_str())
         .collect();
     if !all.is_empty() {
-        let options = JobOptions { timeout: Duration::from_secs(320), ..JobOptions::default() };
+        let options = JobOptions { timeout: STOPPING, ..JobOptions::default() };
         bus.run(Action::Stop, &all, &options, &mut |_| {}).await?;
     }
     // A failure of what is gone is nobody's concern.

@@ -151,14 +151,22 @@ pub(super) async fn up_locked(
         || cut_off.is_some_and(|intent| intent.from.is_none() && !intent.was_running);
     let rests = idle::why_at_rest(ctx, name, bus.manager_since().await?)?.is_some();
     let start = start == Start::All || (start == Start::NotAtRest && !rests);
+    if new && !start {
+        // Before its units: an `up` that is killed later would not be the first any more.
+        idle::lay_to_rest(ctx, &instance, new)?;
+    }
     let job = Job { ctx, podman, bus, name, waiting, start, roll_back, redo: &redo };
     let origin = Origin { cause: ctx.summary, copy_of: None };
     let mut apply = async || apply::apply(&job, &mut state, &wanted, None, origin).await;
-    let (outcome, _) = if start || lifecycle::alive(bus, name).await?.is_rising() {
-        Box::pin(keep::exchange::settle(ctx, bus, name, waiting.wait, apply)).await?
+    let applied = if start || lifecycle::alive(bus, name).await?.is_rising() {
+        Box::pin(keep::exchange::settle(ctx, bus, name, waiting.wait, apply)).await
     } else {
-        apply().await?
+        apply().await
     };
+    if applied.is_err() && new && !start {
+        idle::disarm(ctx, name)?;
+    }
+    let (outcome, _) = applied?;
     if outcome == Outcome::Installed {
         idle::lay_to_rest(ctx, &instance, new)?;
         schedule::follow(ctx, bus, &instance).await?;

@@ -18,7 +18,7 @@ use crate::watch::{self, Changes, Watch};
 const QUIET: Duration = Duration::from_secs(3);
 /// The longest that a change waits, when something changes all the time.
 const LONGEST: Duration = Duration::from_secs(60);
-/// When a change is tried again that could not be ingested because the instance is stopped.
+/// When a change is tried again that could not be ingested.
 const AGAIN: Duration = Duration::from_secs(300);
 /// How often all is looked at when the kernel does not let all be watched.
 const SLOW: Duration = Duration::from_secs(15 * 60);
@@ -64,6 +64,8 @@ pub async fn watch(ctx: Ctx<'_>, name: &Name) -> Result<()> {
     let mut first = (!changes.is_empty()).then(Instant::now);
     let mut last = first;
     let mut not_before: Option<Instant> = None;
+    // The last ingest failed, and is tried once more.
+    let mut again = false;
     loop {
         if look.is_none()
             && let Some(path) = tree.unwatched()
@@ -116,8 +118,13 @@ pub async fn watch(ctx: Ctx<'_>, name: &Name) -> Result<()> {
             not_before = Some(now + AGAIN);
             continue;
         }
+        again = code != 0 && !again;
+        if again {
+            // Once: what goes on failing is remembered and told, and tried again with the next change.
+            not_before = Some(now + AGAIN);
+            continue;
+        }
         (first, last, not_before) = (None, None, None);
-        // One that failed is remembered and told; the next change, or the schedule, tries it again.
         if code == 0 {
             changes = Changes::default();
             note(&stamp, at);

@@ -27,6 +27,7 @@ mod mcp;
 mod moved;
 mod provider;
 mod remote;
+mod resumed;
 mod schedule;
 mod secrets;
 mod see;
