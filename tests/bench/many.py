@@ -69,7 +69,7 @@ def ask():
     """How long a question to the first instance takes, a new one each time; it must have been answered."""
     global asked
     asked += 1
-    question = f"What is the launch code of team 0, for the {asked}th time?"
+    question = f"What is the launch code of team 0? (question {asked})"
     took, answer = timed("ragpod", "query", name(0), question)
     if "marmalade0" not in answer:
         sys.exit(f"no answer in {answer}")
