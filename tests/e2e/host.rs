@@ -115,9 +115,47 @@ pub fn ragpod(args: &[&str]) -> Ran {
     run(&[&["ragpod"], args].concat())
 }
 
-/// Runs a shell script in the host as the unprivileged user.
+/// What each shell script has before its first line. `soon PID COMMAND…` waits until the command
+/// succeeds. When the process ends before it does, and after two minutes, all that the shell has
+/// begun is killed, and it ends: nothing is waited for that cannot come.
+pub const SOON: &str = r#"soon() {
+    local pid=$1 end=$((SECONDS + 120)) job; shift
+    until "$@"; do
+        if [ $SECONDS -lt $end ] && kill -0 "$pid" 2> /dev/null; then
+            sleep 0.02
+            continue
+        fi
+        # It may have come to it with its last breath.
+        ! "$@" || return 0
+        echo "it did not come to this: $*" >&2
+        for job in $(jobs -p); do
+            kill -KILL -- "-$job" 2> /dev/null || kill -KILL "$job" 2> /dev/null || true
+        done
+        exit 97
+    done
+}
+"#;
+
+/// Runs a shell script in the host as the unprivileged user; it has `soon` (see [`SOON`]).
 pub fn sh(script: &str) -> Ran {
-    run(&["bash", "-euc", script])
+    Ran { line: script.to_owned(), ..run(&["bash", "-euc", &format!("{SOON}{script}")]) }
+}
+
+/// Copies units, as the generators made them, into a folder of the host: those of one moment, all of
+/// them. A reload empties their directory and fills it again, and any test may ask for one.
+pub fn generated(units: &str, folder: &str) {
+    sh(&format!(
+        "from=$XDG_RUNTIME_DIR/systemd/generator
+         copied() {{
+             local before
+             rm -rf {folder} && mkdir -p {folder} && before=$(stat -c '%i %z' $from) &&
+                 # It answers when it does not reload.
+                 systemctl --user show -P Version && cp $from/{units} {folder}/ &&
+                 [ \"$before\" = \"$(stat -c '%i %z' $from)\" ]
+         }} > /dev/null 2>&1
+         soon $$ copied"
+    ))
+    .ok();
 }
 
 /// Runs a shell script in the host as root; `None` where the tests run on the machine itself.
@@ -154,7 +192,7 @@ impl User {
     /// Runs a shell script as this user.
     pub fn sh(&self, text: &str) -> Ran {
         let mut command = script("run");
-        command.args(["--user", self.0, "--", "bash", "-euc", text]);
+        command.args(["--user", self.0, "--", "bash", "-euc", &format!("{SOON}{text}")]);
         finish(format!("({}) {text}", self.0), command, b"")
     }
 }

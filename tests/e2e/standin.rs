@@ -73,6 +73,12 @@ pub fn since(before: &str) -> String {
     requests().strip_prefix(before).unwrap_or_default().to_owned()
 }
 
+/// The same with a key alone: what a test has a key of its own for, because all tests ask it.
+pub fn since_with(before: &str, key: &[u8]) -> String {
+    let (asked, key) = (since(before), proof(key));
+    asked.lines().filter(|line| line.ends_with(&key)).map(|line| format!("{line}\n")).collect()
+}
+
 /// The addresses of a container on its networks.
 pub fn addresses(container: &str) -> Vec<String> {
     let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
