@@ -111,9 +111,13 @@ fn what_is_removed_stays_removed_and_can_be_deleted_later() {
     let one = Instance::create("e2e-gone", &[("a.md", TEXT)]);
     one.up();
     // Commands that arrive while it is being removed find that it is gone.
-    let race =
-        "ragpod rm e2e-gone & sleep 0.15; code=0; ragpod up e2e-gone || code=$?; wait; exit $code";
-    sh(race).code(4).tells("there is no instance e2e-gone");
+    let race = "ragpod rm e2e-gone & rm=$!
+        soon $rm grep -qs \"^$rm \" ~/.local/state/ragpod/e2e-gone/lock
+        code=0; ragpod up e2e-gone || code=$?; wait $rm || exit 99; exit $code";
+    sh(race)
+        .code(4)
+        .tells("waiting for e2e-gone: held by pid ")
+        .tells("there is no instance e2e-gone");
     let units = run(&[
         "systemctl",
         "--user",
