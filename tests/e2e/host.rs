@@ -115,25 +115,32 @@ pub fn ragpod(args: &[&str]) -> Ran {
     run(&[&["ragpod"], args].concat())
 }
 
-/// What each shell script has before its first line. `soon PID COMMAND…` waits until the command
-/// succeeds. When the process ends before it does, and after two minutes, all that the shell has
-/// begun is killed, and it ends: nothing is waited for that cannot come.
+/// What each shell script has before its first line.
+///
+/// `soon PID COMMAND…` waits until the command succeeds; the script ends where the process ends before
+/// that, and after two minutes: nothing is waited for that cannot come. And what a script has begun and
+/// not waited for ends with it, or it would keep the test waiting for its output.
 pub const SOON: &str = r#"soon() {
-    local pid=$1 end=$((SECONDS + 120)) job; shift
+    local pid=$1 end=$((SECONDS + 120)); shift
     until "$@"; do
         if [ $SECONDS -lt $end ] && kill -0 "$pid" 2> /dev/null; then
             sleep 0.02
-            continue
-        fi
         # It may have come to it with its last breath.
-        ! "$@" || return 0
-        echo "it did not come to this: $*" >&2
-        for job in $(jobs -p); do
-            kill -KILL -- "-$job" 2> /dev/null || kill -KILL "$job" 2> /dev/null || true
-        done
-        exit 97
+        elif "$@"; then
+            return
+        else
+            echo "it did not come to this: $*" >&2
+            exit 97
+        fi
     done
 }
+leave() {
+    local job
+    for job in $(jobs -p); do
+        kill -KILL -- "-$job" 2> /dev/null || kill -KILL "$job" 2> /dev/null || true
+    done
+}
+trap leave EXIT
 "#;
 
 /// Runs a shell script in the host as the unprivileged user; it has `soon` (see [`SOON`]).
