@@ -35,9 +35,20 @@ pub fn requests() -> String {
     root(&format!("cat {DIR}/requests")).unwrap().ok().out
 }
 
-/// How long each answer of its model takes from now on.
-pub fn delay(seconds: u32) {
-    root(&format!("echo {seconds} > {DIR}/delay")).unwrap().ok();
+/// A model that takes its time, as long as this lives.
+pub struct Delay(String);
+
+/// How long each answer of a model takes from now on.
+pub fn delay(model: &str, seconds: u32) -> Delay {
+    let file = format!("{DIR}/delay-{model}");
+    root(&format!("echo {seconds} > {file}")).unwrap().ok();
+    Delay(file)
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        drop(root(&format!("rm -f {}", self.0)));
+    }
 }
 
 /// Puts the certificate of its authority where the user has it; gives the path.
