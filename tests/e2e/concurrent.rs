@@ -54,7 +54,8 @@ fn an_up_and_a_removal() {
             ),
         }
         let left = sh(
-            "find ~/.config/ragpod ~/.config/containers ~/.local/state/ragpod -path '*e2e-updown*'
+            "find ~/.config/ragpod ~/.config/containers ~/.local/state/ragpod -path '*e2e-updown*' \
+                2> /dev/null || true
             podman ps -a --format '{{.Names}}' | grep -F e2e-updown || true
             podman secret ls --format '{{.Name}}' | grep -F e2e-updown || true
             podman volume ls --format '{{.Name}}' | grep -F e2e-updown || true",
@@ -90,7 +91,7 @@ fn ten_creates_of_one_name_and_of_ten() {
         assert!(list.contains(&format!("e2e-ten-{i} ")), "{list}");
         ragpod(&["rm", &format!("e2e-ten-{i}"), "--data", "--yes"]).ok();
     }
-    let left = sh("find ~/.config/ragpod -name '*e2e-ten*.ragpod-*'").ok().out;
+    let left = sh("find ~/.config/ragpod -name '*e2e-ten*.ragpod-*' 2> /dev/null || true").ok().out;
     assert_eq!(left, "");
 }
 

@@ -225,6 +225,19 @@ pub fn wait(what: &str, seconds: u64, mut until: impl FnMut() -> bool) -> Durati
     began.elapsed()
 }
 
+/// Fails the test unless a script, which says what is left, comes to say nothing: systemd lets go of a
+/// unit that nothing wants a moment later.
+#[track_caller]
+pub fn comes_to_nothing(when: &str, script: &str) {
+    let began = Instant::now();
+    let mut left = sh(script).ok().out;
+    while !left.is_empty() && began.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(200));
+        left = sh(script).ok().out;
+    }
+    assert_eq!(left, "", "{when}");
+}
+
 /// An instance of a test's own; gone with everything when it is dropped.
 pub struct Instance {
     pub name: String,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::faults::{was_killed, with_fault};
-use crate::host::{Instance, SOON, sh, shared, wait};
+use crate::host::{Instance, SOON, comes_to_nothing, sh, shared, wait};
 
 const TEXT: &str = "The ferryman is called Charon.\n";
 
@@ -19,26 +19,17 @@ fn chore(one: &Instance, what: &str) -> Value {
     all.iter().find(|c| c["what"] == what).cloned().unwrap_or(Value::Null)
 }
 
-/// Everything of systemd's that has the instance's name in it: files, links, units in memory.
-fn traces(one: &Instance) -> String {
-    let script = "find ~/.config/systemd ~/.local/share/systemd -name \"*$1*\"; \
-                  systemctl --user list-units --all --plain --no-legend \"*@$1.*\"";
-    crate::host::run(&["bash", "-c", script, "traces", &one.name]).out
-}
-
-/// Nothing of the instance's schedule is left. systemd lets go of a unit that nothing wants a moment
-/// later.
+/// Nothing of systemd's has the instance's name in it: files, links, units in memory.
 #[track_caller]
 fn leaves_no_traces(one: &Instance) {
-    let mut left = traces(one);
-    for _ in 0..100 {
-        if left.is_empty() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(200));
-        left = traces(one);
-    }
-    assert_eq!(left, "");
+    comes_to_nothing(
+        "traces",
+        &format!(
+            "find ~/.config/systemd ~/.local/share/systemd -name '*{0}*' 2> /dev/null || true
+             systemctl --user list-units --all --plain --no-legend '*@{0}.*'",
+            one.name
+        ),
+    );
 }
 
 #[test]
