@@ -22,7 +22,7 @@ use crate::host::{Instance, Ran, alone, ragpod, run_with, sh, shared};
 mod ways;
 
 const TEXT: &str = "The pump house has three keys.\n";
-/// Less than its connections' time limits would take, one after the other.
+/// Its probes run at once, and have some seconds; the rest is a slow machine's.
 const QUICK: Duration = Duration::from_secs(20);
 const UNITS: &str = "~/.config/containers/systemd/ragpod";
 

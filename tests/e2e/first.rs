@@ -175,7 +175,7 @@ fn a_stop_is_quick_and_clean() {
     one.ragpod("ingest", &[]).ok();
     let before = sh("date +%s.%N").ok().out;
     let stop = one.ragpod("stop", &[]).ok();
-    assert!(stop.took.as_secs_f64() < 5.0, "{stop}");
+    assert!(stop.took.as_secs_f64() < 9.0, "{stop}");
     let status = one.status();
     assert_eq!(status["state"], "stopped", "{status}");
     for service in status["services"].as_array().unwrap() {

@@ -245,7 +245,7 @@ fn at_any_time() {
     one.up();
     let plain = one.units();
     one.rewrite(SETTING);
-    let whole = one.up().took;
+    let mut whole = one.up().took;
     let other = one.units();
     let mut ended = 0;
     for i in 0..kills {
@@ -255,7 +255,11 @@ fn at_any_time() {
         let after = format!("{:.3}", whole.as_secs_f64() * part + 0.005);
         let ran = run(&["timeout", "--signal=KILL", &after, "ragpod", "up", "e2e-killany"]);
         assert!(was_killed(&ran) || ran.code == 0, "{ran}");
-        ended += u32::from(ran.code == 0);
+        if ran.code == 0 {
+            ended += 1;
+            // The machine has become faster.
+            whole = whole.min(ran.took);
+        }
         let there = one.units();
         assert!(there == plain || there == other, "kill {i} after {after} s:\n{there}");
         if i % 4 == 3 || i + 1 == kills {

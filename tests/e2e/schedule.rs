@@ -64,7 +64,7 @@ fn timers_run_catch_up_skip_what_is_stopped_and_tell_of_failures() {
     sh(&format!("! systemctl --user is-failed -q {service}")).ok();
     one.ragpod("query", &["Who is the dog?"]).code(4);
     one.ragpod("start", &[]).ok();
-    wait("what came meanwhile", 20, || processed(&one) == 2);
+    wait("what came meanwhile", 60, || processed(&one) == 2);
 
     // A failure is shown and told, without a shell between; the next run that works clears it.
     // A run on the way up may have failed, and told of it.
@@ -119,7 +119,7 @@ fn an_instance_that_starts_is_waited_for_and_one_that_failed_is_told_of() {
     let one = Instance::create_with("e2e-timer-start", &[("a.md", TEXT)], &set);
     sh(&format!("rm -f {told}")).ok();
     one.up();
-    wait("what was there", 20, || processed(&one) == 1);
+    wait("what was there", 60, || processed(&one) == 1);
     sh(&format!("systemctl --user stop ragpod-watch@{}.service", one.name)).ok();
     one.write(&[("b.md", "The dog is called Cerberus.\n")]);
     one.ragpod("stop", &[]).ok();
@@ -316,21 +316,24 @@ fn what_changes_is_ingested_soon() {
         &["--set", "schedule.watch=true"],
     );
     one.up();
-    wait("what was there", 20, || processed(&one) == 1);
+    wait("what was there", 60, || processed(&one) == 1);
     one.write(&[("deep/er/b.md", "The dog is called Cerberus.\n"), ("deep/no.bin", "x")]);
-    let took = wait("a file in a new folder", 20, || processed(&one) == 2);
+    let took = wait("a file in a new folder", 60, || processed(&one) == 2);
     eprintln!("ingested {took:.1?} after it was written");
     // It waits without working.
     let pid = format!("$(systemctl --user show -P MainPID ragpod-watch@{}.service)", one.name);
     let spent = || sh(&format!("cut -d' ' -f14,15 /proc/{pid}/stat")).ok().out;
-    let before = spent();
-    sh("sleep 3").ok();
-    assert_eq!(spent(), before);
+    // For what systemd tells of others it gets up for a moment.
+    wait("it waits", 60, || {
+        let before = spent();
+        sh("sleep 3").ok();
+        spent() == before
+    });
     // What changed while nobody watched is found.
     sh(&format!("systemctl --user stop ragpod-watch@{}.service", one.name)).ok();
     one.write(&[("c.md", "The river is called Styx.\n")]);
     sh(&format!("systemctl --user start ragpod-watch@{}.service", one.name)).ok();
-    wait("a change from before", 20, || processed(&one) == 3);
+    wait("a change from before", 60, || processed(&one) == 3);
     // A new source is watched as soon as it is mounted.
     let manifest = format!("~/.config/ragpod/instances/{}.toml", one.name);
     let more = format!("{}-more", one.folder());
@@ -339,10 +342,10 @@ fn what_changes_is_ingested_soon() {
     ))
     .ok();
     one.up();
-    wait("what was in the new source", 30, || processed(&one) == 4);
+    wait("what was in the new source", 60, || processed(&one) == 4);
     // By now it is watched: nothing else would find this one.
     sh(&format!("echo 'The boat is made of elm.' > {more}/e.md")).ok();
-    wait("a new file of the new source", 30, || processed(&one) == 5);
+    wait("a new file of the new source", 60, || processed(&one) == 5);
     sh(&format!("sed -i 's|^watch = true|watch = false|' {manifest}")).ok();
     one.up();
     leaves_no_traces(&one);
