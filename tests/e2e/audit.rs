@@ -13,6 +13,7 @@
 //! broken.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -21,6 +22,8 @@ use crate::host::{Instance, Ran, alone, ragpod, run_with, sh, shared};
 mod ways;
 
 const TEXT: &str = "The pump house has three keys.\n";
+/// Its probes run at once, and have some seconds; the rest is a slow machine's.
+const QUICK: Duration = Duration::from_secs(20);
 const UNITS: &str = "~/.config/containers/systemd/ragpod";
 
 /// An audit's verdicts on one instance: status and detail of each check.
@@ -116,7 +119,7 @@ fn two_healthy_instances_pass_every_check_that_can_be_tried() {
     ragpod(&["up", "aud-well", "aud-well-too"]).ok();
     let first = audit(&one.name);
     assert_eq!(first.ran.code, 0, "{}", first.ran);
-    assert!(first.ran.took.as_secs_f64() < 6.0, "{}", first.ran);
+    assert!(first.ran.took < QUICK, "{}", first.ran);
     first.are("skip", &[("allowed-host", "no gateway"), ("denied-host", "no gateway")]);
     assert_eq!(first.that("skip").len(), 2, "{}", first.ran);
     assert_eq!(first.that("pass").len(), 20, "{}", first.ran);
@@ -134,7 +137,7 @@ fn two_healthy_instances_pass_every_check_that_can_be_tried() {
 
     let second = audit(&two.name);
     assert_eq!(second.ran.code, 0, "{}", second.ran);
-    assert!(second.ran.took.as_secs_f64() < 6.0, "{}", second.ran);
+    assert!(second.ran.took < QUICK, "{}", second.ran);
     second.are(
         "pass",
         &[

@@ -1,8 +1,13 @@
 //! Changes: only what changed is restarted, and data stays unless asked.
 
-use crate::host::{Instance, ragpod, run, sh, shared};
+use crate::host::{Instance, comes_to_nothing, ragpod, run, sh, shared};
 
 const TEXT: &str = "The ferry leaves from the eastern pier.\n";
+
+/// A script that lists units.
+fn units(pattern: &str) -> String {
+    format!("systemctl --user list-units --all --plain --no-legend '{pattern}'")
+}
 
 #[test]
 fn up_twice_changes_nothing_and_an_edit_restarts_only_what_changed() {
@@ -37,16 +42,7 @@ fn down_keeps_data_and_down_volumes_does_not() {
     one.ragpod("ingest", &[]).ok();
     one.ragpod("down", &[]).ok();
     assert_eq!(one.status()["state"], "not-installed");
-    let units = run(&[
-        "systemctl",
-        "--user",
-        "list-units",
-        "--all",
-        "--plain",
-        "--no-legend",
-        "hybridrag-e2e-down*",
-    ]);
-    assert_eq!(units.ok().out, "");
+    comes_to_nothing("units", &units("hybridrag-e2e-down*"));
     one.up();
     assert!(one.ask("Where does the ferry start?").to_string().contains("eastern pier"));
     assert_eq!(one.status()["documents"]["processed"], 1);
@@ -111,19 +107,14 @@ fn what_is_removed_stays_removed_and_can_be_deleted_later() {
     let one = Instance::create("e2e-gone", &[("a.md", TEXT)]);
     one.up();
     // Commands that arrive while it is being removed find that it is gone.
-    let race =
-        "ragpod rm e2e-gone & sleep 0.15; code=0; ragpod up e2e-gone || code=$?; wait; exit $code";
-    sh(race).code(4).tells("there is no instance e2e-gone");
-    let units = run(&[
-        "systemctl",
-        "--user",
-        "list-units",
-        "--all",
-        "--plain",
-        "--no-legend",
-        "hybridrag-e2e-gone*",
-    ]);
-    assert_eq!(units.ok().out, "");
+    let race = "ragpod rm e2e-gone & rm=$!
+        soon $rm grep -qs \"^$rm \" ~/.local/state/ragpod/e2e-gone/lock
+        code=0; ragpod up e2e-gone || code=$?; wait $rm || exit 99; exit $code";
+    sh(race)
+        .code(4)
+        .tells("waiting for e2e-gone: held by pid ")
+        .tells("there is no instance e2e-gone");
+    comes_to_nothing("units", &units("hybridrag-e2e-gone*"));
     // Its data was kept, and goes when it is asked for by name.
     run(&["podman", "volume", "exists", "hybridrag-e2e-gone-postgres"]).ok();
     one.ragpod("rm", &["--data", "--yes"]).ok();

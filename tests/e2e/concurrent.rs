@@ -5,12 +5,21 @@ use crate::host::{Instance, ragpod, sh, shared};
 
 const TEXT: &str = "The ferry leaves from the eastern pier.\n";
 
+/// Waits, in a script, until the process `$first` holds an instance's lock: it is in there itself, and
+/// not one that held it before and was killed.
+fn holds(name: &str) -> String {
+    format!("soon $first grep -qs \"^$first \" ~/.local/state/ragpod/{name}/lock")
+}
+
 #[test]
 fn two_ups_of_one_instance() {
     let _host = shared();
     let one = Instance::create("e2e-both", &[("a.md", TEXT)]);
-    let ran = sh("ragpod up e2e-both & first=$!; sleep 0.3
-        ragpod up e2e-both; second=$?; wait $first; exit $second");
+    let ran = sh(&format!(
+        "ragpod up e2e-both & first=$!
+         {}; ragpod up e2e-both; wait $first",
+        holds("e2e-both")
+    ));
     ran.ok()
         .tells("waiting for e2e-both: held by pid ")
         .tells("(ragpod up e2e-both)")
@@ -31,8 +40,9 @@ fn an_up_and_a_removal() {
             _ => "ragpod up e2e-updown",
         };
         let ran = sh(&format!(
-            "{} & first=$!; sleep 0.2; code=0; {} || code=$?; wait $first || exit 99; exit $code",
+            "{} & first=$!; {}; code=0; {} || code=$?; wait $first || exit 99; exit $code",
             verb(first),
+            holds("e2e-updown"),
             verb(second)
         ));
         match first {
@@ -44,7 +54,8 @@ fn an_up_and_a_removal() {
             ),
         }
         let left = sh(
-            "find ~/.config/ragpod ~/.config/containers ~/.local/state/ragpod -path '*e2e-updown*'
+            "find ~/.config/ragpod ~/.config/containers ~/.local/state/ragpod -path '*e2e-updown*' \
+                2> /dev/null || true
             podman ps -a --format '{{.Names}}' | grep -F e2e-updown || true
             podman secret ls --format '{{.Name}}' | grep -F e2e-updown || true
             podman volume ls --format '{{.Name}}' | grep -F e2e-updown || true",
@@ -80,7 +91,7 @@ fn ten_creates_of_one_name_and_of_ten() {
         assert!(list.contains(&format!("e2e-ten-{i} ")), "{list}");
         ragpod(&["rm", &format!("e2e-ten-{i}"), "--data", "--yes"]).ok();
     }
-    let left = sh("find ~/.config/ragpod -name '*e2e-ten*.ragpod-*'").ok().out;
+    let left = sh("find ~/.config/ragpod -name '*e2e-ten*.ragpod-*' 2> /dev/null || true").ok().out;
     assert_eq!(left, "");
 }
 

@@ -299,7 +299,7 @@ fn the_users_own_faults_are_mended() {
         "systemd-run --user -q --unit=e2e-see-port systemd-socket-activate -l 127.0.0.1:18765 true",
     )
     .ok();
-    wait("a listener", 5, || verdicts(&doctor(""))["ports"] == "fail");
+    wait("a listener", 30, || verdicts(&doctor(""))["ports"] == "fail");
     differs(&before, &doctor(""), &[("ports", "fail")]);
     user.sh("systemctl --user stop e2e-see-port; rm -r ~/.config/containers/systemd/ragpod/*.d")
         .ok();

@@ -12,7 +12,7 @@ use ragpod::model::{Instance, Part, PodmanVersion};
 use ragpod::render::encode::{IsWords, Words};
 use ragpod::render::{Target, UnitSet, render};
 
-use crate::host::{run, run_with, sh, shared, wait};
+use crate::host::{generated, run, run_with, sh, shared, wait};
 
 #[path = "../quadlet/argv.rs"]
 mod argv;
@@ -208,12 +208,14 @@ fn commands_held_by_systemd(cases: &[(Case, Instance)]) {
 /// The tests' own decoder reads of the engines' commands, as the generator wrote them, what systemd
 /// does: where no systemd is, it stands in for it.
 fn decoder_is_right(engines: &BTreeMap<String, Vec<String>>) {
-    let written = sh("cd \"$XDG_RUNTIME_DIR/systemd/generator\"; pwd
-        grep -H '^ExecStart=' hybridrag-e2e-enc-*-app.service")
+    let folder = format!("{FOLDER}/generated");
+    generated("hybridrag-e2e-enc-*-app.service", &folder);
+    let written = sh(&format!(
+        "echo \"$XDG_RUNTIME_DIR\"; cd {folder}; grep -H '^ExecStart=' hybridrag-e2e-enc-*-app.service"
+    ))
     .ok()
     .out;
-    let (place, lines) = written.split_once('\n').unwrap();
-    let runtime = place.strip_suffix("/systemd/generator").unwrap();
+    let (runtime, lines) = written.split_once('\n').unwrap();
     let lines: BTreeMap<&str, &str> =
         lines.lines().filter_map(|l| l.split_once(".service:ExecStart=")).collect();
     assert_eq!(engines.len(), INSTANCES);

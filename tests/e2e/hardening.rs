@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::host::{Instance, is_local, run, sh, shared};
+use crate::host::{Instance, generated, is_local, run, sh, shared};
 
 const TEXT: &str = "# Codes\n\nThe launch code of the red team is marmalade.\n";
 
@@ -148,10 +148,12 @@ fn systemd_has_nothing_to_complain_about() {
     for one in &all {
         // Installed and generated is enough.
         one.ragpod("up", &["--no-wait"]).ok();
-        let services =
-            format!("/run/user/$(id -u)/systemd/generator/hybridrag-{}-*.service", one.name);
-        let ran =
-            sh(&format!("ls {services} | wc -l; systemd-analyze --user verify {services}")).ok();
+        let folder = format!("/tmp/e2e-{}", one.name);
+        generated(&format!("hybridrag-{}-*.service", one.name), &folder);
+        let ran = sh(&format!(
+            "ls {folder} | wc -l; systemd-analyze --user verify {folder}/*.service; rm -r {folder}"
+        ))
+        .ok();
         assert!(ran.out.trim().parse::<u32>().unwrap() >= 6, "{ran}");
         assert_eq!(ran.err, "", "{ran}");
     }

@@ -16,7 +16,7 @@ fn a_killed_container_comes_back_and_answers() {
         let before = one.started();
         run(&["podman", "kill", container]).ok();
         wait(&format!("{container} started again"), 20, || one.started() != before);
-        let took = one.wait_running(30);
+        let took = one.wait_running(60);
         wait(&format!("an answer after {container} was killed"), 20, || {
             one.ragpod("query", &["Who keeps the lighthouse?", "--json"]).out.contains("Ada")
         });

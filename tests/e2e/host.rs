@@ -115,9 +115,54 @@ pub fn ragpod(args: &[&str]) -> Ran {
     run(&[&["ragpod"], args].concat())
 }
 
-/// Runs a shell script in the host as the unprivileged user.
+/// What each shell script has before its first line.
+///
+/// `soon PID COMMAND…` waits until the command succeeds; the script ends where the process ends before
+/// that, and after two minutes: nothing is waited for that cannot come. And what a script has begun and
+/// not waited for ends with it, or it would keep the test waiting for its output.
+pub const SOON: &str = r#"soon() {
+    local pid=$1 end=$((SECONDS + 120)); shift
+    until "$@"; do
+        if [ $SECONDS -lt $end ] && kill -0 "$pid" 2> /dev/null; then
+            sleep 0.02
+        # It may have come to it with its last breath.
+        elif "$@"; then
+            return
+        else
+            echo "it did not come to this: $*" >&2
+            exit 97
+        fi
+    done
+}
+leave() {
+    local job
+    for job in $(jobs -p); do
+        kill -KILL -- "-$job" 2> /dev/null || kill -KILL "$job" 2> /dev/null || true
+    done
+}
+trap leave EXIT
+"#;
+
+/// Runs a shell script in the host as the unprivileged user; it has `soon` (see [`SOON`]).
 pub fn sh(script: &str) -> Ran {
-    run(&["bash", "-euc", script])
+    Ran { line: script.to_owned(), ..run(&["bash", "-euc", &format!("{SOON}{script}")]) }
+}
+
+/// Copies units, as the generators made them, into a folder of the host: those of one moment, all of
+/// them. A reload empties their directory and fills it again, and any test may ask for one.
+pub fn generated(units: &str, folder: &str) {
+    sh(&format!(
+        "from=$XDG_RUNTIME_DIR/systemd/generator
+         copied() {{
+             local before
+             rm -rf {folder} && mkdir -p {folder} && before=$(stat -c '%i %z' $from) &&
+                 # It answers when it does not reload.
+                 systemctl --user show -P Version && cp $from/{units} {folder}/ &&
+                 [ \"$before\" = \"$(stat -c '%i %z' $from)\" ]
+         }} > /dev/null 2>&1
+         soon $$ copied"
+    ))
+    .ok();
 }
 
 /// Runs a shell script in the host as root; `None` where the tests run on the machine itself.
@@ -154,7 +199,7 @@ impl User {
     /// Runs a shell script as this user.
     pub fn sh(&self, text: &str) -> Ran {
         let mut command = script("run");
-        command.args(["--user", self.0, "--", "bash", "-euc", text]);
+        command.args(["--user", self.0, "--", "bash", "-euc", &format!("{SOON}{text}")]);
         finish(format!("({}) {text}", self.0), command, b"")
     }
 }
@@ -178,6 +223,19 @@ pub fn wait(what: &str, seconds: u64, mut until: impl FnMut() -> bool) -> Durati
         std::thread::sleep(Duration::from_millis(200));
     }
     began.elapsed()
+}
+
+/// Fails the test unless a script, which says what is left, comes to say nothing: systemd lets go of a
+/// unit that nothing wants a moment later.
+#[track_caller]
+pub fn comes_to_nothing(when: &str, script: &str) {
+    let began = Instant::now();
+    let mut left = sh(script).ok().out;
+    while !left.is_empty() && began.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(200));
+        left = sh(script).ok().out;
+    }
+    assert_eq!(left, "", "{when}");
 }
 
 /// An instance of a test's own; gone with everything when it is dropped.

@@ -124,8 +124,8 @@ fn the_manifest_is_edited_meanwhile() {
     one.rewrite(&SETTING.replace("17", "18"));
     let file = "/tmp/e2e-editing-pause";
     let pause = format!(
-        "RAGPOD_FAULT=pause:loaded:{file} {} up e2e-editing & up=$!
-         until [ -e {file} ]; do sleep 0.05; done
+        "rm -f {file}; RAGPOD_FAULT=pause:loaded:{file} {} up e2e-editing & up=$!
+         soon $up test -e {file}
          sed -i 's/\"18\"/\"19\"/' ~/.config/ragpod/instances/e2e-editing.toml
          rm {file}; wait $up",
         program()
@@ -289,8 +289,8 @@ fn a_manager_that_does_not_answer_and_a_bus_that_goes_away() {
     let (program, pause) = ("/tmp/e2ehostbus-ragpod", "/tmp/e2ehostbus-pause");
     root(&format!("install -m 755 {} {program}", crate::faults::program())).unwrap().ok();
     let ran = user.sh(&format!(
-        "RAGPOD_FAULT=pause:cleaned:{pause} {program} up one & up=$!
-         until [ -e {pause} ]; do sleep 0.05; done
+        "rm -f {pause}; RAGPOD_FAULT=pause:cleaned:{pause} {program} up one & up=$!
+         soon $up test -e {pause}
          kill -STOP {pid}; rm {pause}; code=0; wait $up || code=$?; kill -CONT {pid}; exit $code"
     ));
     ran.code(3).tells("reload").tells("list-jobs");
@@ -299,8 +299,8 @@ fn a_manager_that_does_not_answer_and_a_bus_that_goes_away() {
 
     // The bus goes while a job runs: the pod takes a second to stop and some to start.
     user.sh("printf '\\n[egress]\\nmode = \"allow\"\\nallow = [\"example.com:443\"]\\n' >> ~/.config/ragpod/instances/one.toml").ok();
-    let ran = user.sh("ragpod up one 2> ~/up.log & up=$!
-        until grep -q 'app .*starting, not healthy' ~/up.log; do sleep 0.02; done
+    let ran = user.sh("rm -f ~/up.log; ragpod up one 2> ~/up.log & up=$!
+        soon $up grep -qs 'app .*starting, not healthy' ~/up.log
         pkill -KILL -u $(id -u) -x dbus-daemon
         code=0; wait $up || code=$?; cat ~/up.log >&2; exit $code");
     ran.code(3).tells("was lost").tells("run the same command again");

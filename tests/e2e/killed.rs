@@ -4,7 +4,7 @@
 //! makes it run; and nothing is left over.
 
 use crate::faults::{GATEWAY, SETTING, points, was_killed, with_fault};
-use crate::host::{Instance, run, sh, shared};
+use crate::host::{Instance, comes_to_nothing, run, sh, shared, wait};
 
 const TEXT: &str = "The ferry leaves from the eastern pier.\n";
 
@@ -60,11 +60,13 @@ fn timers(one: &Instance) -> usize {
         let ran = crate::host::run(&["bash", "-c", script, "count", &one.name]).ok();
         ran.out.lines().count()
     };
-    let running =
-        count("systemctl --user list-units --all --plain --no-legend \"ragpod-*@$1.timer\"");
-    let on = count("find ~/.config -path \"*/systemd/user/*\" -name \"ragpod-*@$1.timer\"");
-    assert_eq!(running, on, "of {}", one.name);
-    running
+    let on = count(
+        "find ~/.config -path \"*/systemd/user/*\" -name \"ragpod-*@$1.timer\" 2> /dev/null || true",
+    );
+    // One that nothing wants is gone a moment later.
+    let running = "systemctl --user list-units --all --plain --no-legend \"ragpod-*@$1.timer\"";
+    wait(&format!("{on} timers of {}", one.name), 20, || count(running) == on);
+    on
 }
 
 #[test]
@@ -140,15 +142,16 @@ fn at_steps_of_the_first_start_and_of_the_removal() {
         }
         let ran = run(&["ragpod", "rm", name, "--data", "--yes"]);
         assert!([0, 4].contains(&ran.code), "{ran}");
-        let left = sh(&format!(
-            "find ~/.config/ragpod ~/.config/containers ~/.local/state/ragpod -path '*{name}*'
+        let left = format!(
+            "find ~/.config/ragpod ~/.config/containers ~/.local/state/ragpod -path '*{name}*' \
+                2> /dev/null || true
              podman secret ls --format '{{{{.Name}}}}' | grep -F {name} || true
              podman volume ls --format '{{{{.Name}}}}' | grep -F {name} || true
              podman network ls --format '{{{{.Name}}}}' | grep -F {name} || true
              podman ps -a --format '{{{{.Names}}}}' | grep -F {name} || true
              systemctl --user list-units --all --plain --no-legend 'hybridrag-{name}*'"
-        ));
-        assert_eq!(left.ok().out, "", "after {point} and a removal that was killed");
+        );
+        comes_to_nothing(&format!("after {point} and a removal that was killed"), &left);
     }
 }
 
@@ -242,7 +245,7 @@ fn at_any_time() {
     one.up();
     let plain = one.units();
     one.rewrite(SETTING);
-    let whole = one.up().took;
+    let mut whole = one.up().took;
     let other = one.units();
     let mut ended = 0;
     for i in 0..kills {
@@ -252,7 +255,11 @@ fn at_any_time() {
         let after = format!("{:.3}", whole.as_secs_f64() * part + 0.005);
         let ran = run(&["timeout", "--signal=KILL", &after, "ragpod", "up", "e2e-killany"]);
         assert!(was_killed(&ran) || ran.code == 0, "{ran}");
-        ended += u32::from(ran.code == 0);
+        if ran.code == 0 {
+            ended += 1;
+            // The machine has become faster.
+            whole = whole.min(ran.took);
+        }
         let there = one.units();
         assert!(there == plain || there == other, "kill {i} after {after} s:\n{there}");
         if i % 4 == 3 || i + 1 == kills {

@@ -178,13 +178,7 @@ fn a_deployment_moves_in_with_its_data() {
     new.ragpod("import", &[folder]).code(2).tells("--yes");
 
     // What is interrupted changes nothing, and what is no dump neither.
-    sh(&format!(
-        "timeout --preserve-status --signal INT 3 ragpod import {} {folder}/old.sql.gz --yes",
-        new.name
-    ))
-    .code(130)
-    .tells("nothing was imported");
-    no_leftovers(&new.name);
+    interrupted(&new, &format!("{folder}/old.sql.gz"));
     old.write("no.sql", "no");
     new.ragpod("import", &[&format!("{folder}/no.sql"), "--yes"]).code(2).tells("is no dump");
     // An index of another model says what to set.
@@ -215,6 +209,30 @@ fn a_deployment_moves_in_with_its_data() {
     let answer = new.ask(question);
     assert_eq!(answer["sources"][0]["path"], "/data/projects/day.md", "{answer}");
     no_leftovers(&new.name);
+}
+
+/// Ctrl-C before the database is filled, and after it.
+fn interrupted(new: &Instance, dump: &str) {
+    for point in ["prepared", "filled"] {
+        let ran = sh(&format!(
+            "set -m; at=/tmp/e2e-move-at; rm -f $at
+             # What it does when it hears of it: the database that it fills goes.
+             heard() {{
+                 podman exec hybridrag-postgres-{name} psql -XAtU postgres -c \
+                     \"SELECT 'there' FROM pg_database WHERE datname = 'ragpod-import'\" > $at-there &&
+                     [ ! -s $at-there ]
+             }}
+             RAGPOD_FAULT=pause:{point}:$at {} import {name} {dump} --yes & import=$!
+             soon $import test -e $at
+             if heard; then exit 98; fi
+             kill -INT $import; soon $import heard
+             rm $at $at-there; code=0; wait $import || code=$?; exit $code",
+            crate::faults::program(),
+            name = new.name
+        ));
+        ran.code(130).tells("nothing was imported");
+        no_leftovers(&new.name);
+    }
 }
 
 /// Dumps in other forms, and one that is a program.
@@ -259,7 +277,7 @@ fn what_goes_wrong_at_the_end(old: &Old, new: &Instance) {
     let changed = sh(&format!(
         "at=/tmp/e2e-move-at; rm -f $at
          RAGPOD_FAULT=pause:filled:$at {} import {name} {dump} --yes & import=$!
-         until [ -e $at ]; do sleep 0.1; done
+         soon $import test -e $at
          ragpod psql {name} -- -qc \"UPDATE lightrag_doc_status SET content_summary = 'other'\"
          rm $at; wait $import",
         crate::faults::program(),

@@ -31,14 +31,15 @@ fn each_fault_of_a_provider_has_a_message_of_its_own() {
     options.extend(["--set".into(), "provider.api_key={ secret = \"api-key\" }".into()]);
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let one = Instance::create_with("e2e-eng-prov", &[("a.md", TEXT)], &options);
-    run_with(&["ragpod", "secret", "set", &one.name, "api-key"], b"right-one\n").ok();
+    let key = b"right-one";
+    run_with(&["ragpod", "secret", "set", &one.name, "api-key"], key).ok();
     run(&["ragpod", "provider", "test", &one.name]).code(4);
     one.up();
     let before = standin::requests();
     for (status, detail, _) in checks(&one, 0) {
         assert_eq!(status, "pass", "{detail}");
     }
-    let asked = standin::since(&before);
+    let asked = standin::since_with(&before, key);
     assert_eq!(asked.lines().count(), 2, "{asked}");
     assert!(asked.contains("/openai/deployments/vectors/embeddings?api-version="), "{asked}");
 
@@ -49,7 +50,7 @@ fn each_fault_of_a_provider_has_a_message_of_its_own() {
         assert!(detail.contains("refuses the key (401): nobody knows that key"), "{detail}");
         assert_eq!(fix, "store the right key: `ragpod secret rotate e2e-eng-prov api-key`");
     }
-    run_with(&rotate, b"right-one\n").ok();
+    run_with(&rotate, key).ok();
 
     edit(&one, "s/llm_model = .*/llm_model = \"gpt-nope\"/");
     let [embedding, completion] = checks(&one, 1);

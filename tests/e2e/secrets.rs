@@ -37,7 +37,7 @@ fn a_question_outlives_the_rotation_of_the_password() {
     if !standin::ready() {
         return;
     }
-    let options = standin::options("ollama", "http://api.test:11434");
+    let options = standin::options_with_model("ollama", "http://api.test:11434", "chat-sec");
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
     let one = Instance::create_with("sec-slow", &[("a.md", TEXT)], &options);
     one.up();
@@ -45,16 +45,19 @@ fn a_question_outlives_the_rotation_of_the_password() {
     let (old, before) = (value("sec-slow", 1), one.started());
     log_in(&one, &old).ok();
 
-    standin::delay(5);
+    let delay = standin::delay("chat-sec", 5);
     let answer = std::thread::scope(|scope| {
         let asked = scope.spawn(|| one.ragpod("query", &[QUESTION, "--json"]));
+        // Its engine is asked; what is not would wait for the rotation instead.
+        let engine = "pgrep -f '[p]odman exec .*hybridrag-sec-slow-app python'";
+        wait("the question is asked", 60, || sh(engine).code == 0);
         std::thread::sleep(Duration::from_secs(2));
         let rotated =
             ragpod(&["secret", "rotate", "sec-slow", "postgres-password", "--generate"]).ok();
         assert!(rotated.took > Duration::from_secs(2), "it did not wait: {rotated}");
         asked.join().unwrap()
     });
-    standin::delay(0);
+    drop(delay);
     assert!(answer.ok().json()["answer"].as_str().unwrap().contains("marmalade"));
 
     // The engine was restarted, the database was not; it knows the new password and no other.
@@ -153,6 +156,9 @@ const PASSWORD: &str = "PLANTED-password-5d1c";
 const KEY: &str = "PLANTED-key-5d1c";
 /// Given to a command as an argument, so that it is seen that such a thing is found.
 const CONTROL: &str = "CONTROL-5d1c";
+/// The password of an instance that nobody scans for: it is logged in with it, where a scan for
+/// another test's would find it.
+const TRACED: &str = "TRACED-password-5d1c";
 
 /// Looks at every process of the host, as root, as often as it can: `ROUNDS SECONDS`, and a line
 /// for each command line or environment with a planted value in it.
@@ -209,7 +215,7 @@ fn planted_values_are_found_nowhere() {
     let (control, found): (Vec<&str>, Vec<&str>) = lines.partition(|l| l.contains(CONTROL));
     assert_eq!(found, Vec::<&str>::new());
     assert!(!control.is_empty(), "the sampler finds nothing: {sampled}");
-    assert!(rate > 100.0, "only {rate:.0} looks a second");
+    assert!(rate > 10.0, "only {rate:.0} looks a second");
     for ran in &outputs {
         for value in [PASSWORD, KEY] {
             assert!(!ran.out.contains(value) && !ran.err.contains(value), "{ran}");
@@ -244,7 +250,8 @@ fn every_command() -> Vec<Ran> {
         ~/.config/ragpod/instances/sec-scan.toml")
     .ok();
     let input = |args: &[&str], value: &str| run_with(args, value.as_bytes());
-    run(&["bash", "-c", "sleep 0.02; true", CONTROL]).ok();
+    let asked_before = standin::requests();
+    run(&["bash", "-c", "sleep 0.5; true", CONTROL]).ok();
     all.extend([
         one.ragpod("up", &["--verbose"]).ok(),
         one.ragpod("ingest", &["--json"]).ok(),
@@ -282,12 +289,19 @@ fn every_command() -> Vec<Ran> {
         one.ragpod("logs", &["-n", "10000"]).ok(),
         one.ragpod("logs", &["--json"]).ok(),
     ]);
-    assert!(standin::requests().contains(&standin::proof(KEY.as_bytes())), "the key was not used");
+    let used = standin::since_with(&asked_before, KEY.as_bytes());
+    assert!(!used.is_empty(), "the key was not used");
     // What is there while it runs: files, units as systemd has them, and everything of Podman's.
     let places = "~/.config ~/.local/state /run/user/$(id -u)/systemd ~/.cache";
     all.push(sh(&format!("grep -rlF PLANTED- {places} 2> /dev/null || true")).ok());
     assert_eq!(all.last().unwrap().out, "");
-    all.push(sh("systemctl --user cat 'hybridrag-sec-scan*'; systemctl --user show 'hybridrag-sec-scan*'").ok());
+    all.push(
+        // Its files are away for a moment whenever a test has systemd reload.
+        sh("soon $$ systemctl --user cat 'hybridrag-sec-scan*'
+            systemctl --user show 'hybridrag-sec-scan*'")
+        .ok()
+        .says("ContainerName=hybridrag-sec-scan-app"),
+    );
     all.push(
         // One by one: other tests' things come and go meanwhile.
         sh("look() { while read -r id; do podman \"$1\" inspect \"$id\" || true; done; }
@@ -320,14 +334,14 @@ fn no_program_is_given_a_value() {
             "strace -f -qq -e trace=execve -s 100000 -o /tmp/sec-trace-$$ ragpod {args} >&2
              cat /tmp/sec-trace-$$; rm /tmp/sec-trace-$$"
         );
-        let ran = run_with(&["bash", "-euc", &script], PASSWORD.as_bytes()).ok();
+        let ran = run_with(&["bash", "-euc", &script], TRACED.as_bytes()).ok();
         assert!(ran.out.contains("podman"), "{ran}");
-        assert!(!ran.out.contains("PLANTED"), "{ran}");
+        assert!(!ran.out.contains(TRACED), "{ran}");
         ran.out.lines().count()
     };
     let set = trace("secret set sec-trace postgres-password");
     one.up();
     let rotate = trace("secret rotate sec-trace postgres-password");
     eprintln!("{set} and {rotate} programs were started");
-    log_in(&one, PASSWORD).ok();
+    log_in(&one, TRACED).ok();
 }

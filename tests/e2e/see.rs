@@ -70,13 +70,12 @@ fn logs(one: &Instance, two: &Instance) {
 fn follow(one: &Instance) {
     let name = &one.name;
     let ran = sh(&format!(
-        "timeout 10 ragpod logs {name} -f -n 2 app > ~/followed & reader=$!
-         for i in 1 2 3 4 5 6; do [ -s ~/followed ] && break; sleep 0.3; done
+        "rm -f ~/followed; has() {{ [ -e ~/followed ] && [ $(wc -l < ~/followed) -ge $1 ]; }}
+         ragpod logs {name} -f -n 2 app > ~/followed & reader=$!
+         soon $reader has 2
          ragpod query {name} 'What is a pod?' > ~/nothing
-         for i in 1 2 3 4 5 6 7 8 9; do
-             [ \"$(wc -l < ~/followed)\" -ge 3 ] && break; sleep 0.3
-         done
-         kill $reader; cat ~/followed"
+         soon $reader has 3
+         kill $reader || true; cat ~/followed"
     ))
     .ok();
     let lines: Vec<&str> = ran.out.lines().collect();
@@ -120,15 +119,25 @@ fn top() {
     };
     let idle = row(&[]);
     assert_eq!(idle["state"], "running", "{idle}");
-    assert!(idle["cpu_percent"].as_f64().is_some_and(|share| share < 50.0), "{idle}");
+    let share = |row: &serde_json::Value| row["cpu_percent"].as_f64().expect("a number");
+    assert!(share(&idle) < 50.0, "{idle}");
     assert!(idle["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 50 << 20), "{idle}");
     assert_eq!(idle["documents"], 1, "{idle}");
     let asked = idle["queries"].as_u64().expect("the engine counts");
     assert!(asked >= 3, "{idle}");
     // A container that is busy is seen to be.
-    sh("podman exec -d hybridrag-e2e-see-one-app timeout 6 python3 -c 'while True: pass'").ok();
-    let busy = row(&[]);
-    assert!(busy["cpu_percent"].as_f64().is_some_and(|share| share > 20.0), "{busy}");
+    let busy =
+        "podman exec -d hybridrag-e2e-see-one-app timeout 300 python3 -c 'while \"e2e-see\": pass'";
+    sh(busy).ok();
+    // As much as the machine has left for it.
+    let mut busy = row(&[]);
+    for _ in 0..20 {
+        if share(&busy) > share(&idle).max(10.0) {
+            break;
+        }
+        busy = row(&[]);
+    }
+    assert!(share(&busy) > share(&idle).max(10.0), "{busy}, and before {idle}");
     // The busiest first; by name when asked.
     let names = |args: &[&str]| {
         let ran = ragpod(&[&["top", "e2e-see-two", "e2e-see-one", "--once"], args].concat()).ok();
@@ -136,6 +145,8 @@ fn top() {
     };
     assert_eq!(names(&[]), ["e2e-see-one", "e2e-see-two"]);
     assert_eq!(names(&["--sort", "name"]), ["e2e-see-one", "e2e-see-two"]);
+    // Not its own command line.
+    sh("pkill -KILL -f '[w]hile \"e2e-see\": pass'").ok();
     on_a_terminal();
     ragpod(&["top", "e2e-see-none"]).code(4);
 }
@@ -180,7 +191,7 @@ fn quiet_changes(one: &Instance) {
     let ran = one.up();
     assert!(ran.err.contains("installing the changed units of app"), "{ran}");
     assert!(!ran.err.contains("postgres"), "{ran}");
-    assert!(ran.took < Duration::from_secs(30), "{ran}");
+    assert!(ran.took < Duration::from_secs(60), "{ran}");
 }
 
 #[test]
@@ -232,7 +243,9 @@ fn without_a_journal_podman_tells() {
     assert!(none.out.is_empty(), "{none}");
     let one = user.sh("ragpod logs e2e-see-logs app").ok();
     assert!(one.out.contains("app      | hybridrag: ready"), "{one}");
-    let some = user.sh("timeout 3 ragpod logs e2e-see-logs -f -n 1 app || true").ok();
+    let follow = "rm -f ~/followed; ragpod logs e2e-see-logs -f -n 1 app > ~/followed & reader=$!
+        soon $reader test -s ~/followed; kill $reader || true; cat ~/followed";
+    let some = user.sh(follow).ok();
     assert!(some.out.contains("app      | hybridrag: "), "{some}");
     // A journal that the user cannot read, and nothing to ask: that is no failure.
     user.sh("ragpod stop e2e-see-logs; ragpod logs e2e-see-logs postgres").ok();

@@ -4,8 +4,8 @@ answers are sentences of what it was given. Needs the minimal Python only.
 
     python3 standin.py DIR ADDRESS
 
-DIR holds `cert.pem` and `key.pem`; `requests` there gets a line for each request, and `delay`, where
-there is one, says how many seconds an answer takes.
+DIR holds `cert.pem` and `key.pem`; `requests` there gets a line for each request, and `delay-MODEL`,
+where there is one, says how many seconds an answer of that model takes.
 
 How a model behaves is the first part of its name, so that tests do not disturb each other: `chat` as
 it should, `slow` takes a second for each answer and for each word of a stream a third of one, `busy`
@@ -126,12 +126,12 @@ def note(line):
         log.write(line + "\n")
 
 
-def pause(path, slow):
+def pause(path, model, slow):
     if path.partition("?")[0].endswith(("/completions", "/chat")):
         if slow:
             time.sleep(1)
         try:
-            with open(os.path.join(DIR, "delay")) as file:
+            with open(os.path.join(DIR, f"delay-{model}")) as file:
                 time.sleep(float(file.read()))
         except (OSError, ValueError):
             pass
@@ -158,7 +158,7 @@ def serve(connection, port):
         elif key.startswith("echo"):
             code, result = 401, {"error": {"message": f"Incorrect API key provided: {key}. See {'x' * 200}"}}
         else:
-            pause(path, slow)
+            pause(path, model, slow)
             code, result = refuses(mood, body) or answer(path, body)
         if code == 200 and body.get("stream"):
             head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"

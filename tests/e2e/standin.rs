@@ -35,9 +35,20 @@ pub fn requests() -> String {
     root(&format!("cat {DIR}/requests")).unwrap().ok().out
 }
 
-/// How long each answer of its model takes from now on.
-pub fn delay(seconds: u32) {
-    root(&format!("echo {seconds} > {DIR}/delay")).unwrap().ok();
+/// A model that takes its time, as long as this lives.
+pub struct Delay(String);
+
+/// How long each answer of a model takes from now on.
+pub fn delay(model: &str, seconds: u32) -> Delay {
+    let file = format!("{DIR}/delay-{model}");
+    root(&format!("echo {seconds} > {file}")).unwrap().ok();
+    Delay(file)
+}
+
+impl Drop for Delay {
+    fn drop(&mut self) {
+        drop(root(&format!("rm -f {}", self.0)));
+    }
 }
 
 /// Puts the certificate of its authority where the user has it; gives the path.
@@ -71,6 +82,12 @@ pub fn proof(key: &[u8]) -> String {
 /// What it was asked since it had been asked this.
 pub fn since(before: &str) -> String {
     requests().strip_prefix(before).unwrap_or_default().to_owned()
+}
+
+/// The same with a key alone: what a test has a key of its own for, because all tests ask it.
+pub fn since_with(before: &str, key: &[u8]) -> String {
+    let (asked, key) = (since(before), proof(key));
+    asked.lines().filter(|line| line.ends_with(&key)).map(|line| format!("{line}\n")).collect()
 }
 
 /// The addresses of a container on its networks.

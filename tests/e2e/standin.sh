@@ -3,9 +3,11 @@
 # for the names below, is of a CA that nobody knows but who is given $1/ca.pem.
 dir=$1
 names="api.test other.test"
-if systemctl --quiet is-active ragpod-standin.service; then exit 0; fi
 mkdir -p "$dir" && chmod 755 "$dir" && cd "$dir"
-cat > standin.py
+cat > standin.new
+if systemctl --quiet is-active ragpod-standin.service && cmp -s standin.new standin.py; then exit 0; fi
+systemctl stop ragpod-standin.service 2>/dev/null || true
+mv standin.new standin.py
 ip netns delete standin 2>/dev/null || true
 ip link delete standin0 2>/dev/null || true
 ip netns add standin
@@ -27,7 +29,7 @@ if [ ! -e cert.pem ]; then
     printf 'subjectAltName=DNS:api.test,DNS:other.test\nauthorityKeyIdentifier=keyid\n' > ext
     openssl x509 -req -in request.pem -CA ca.pem -CAkey ca-key.pem -days 2 -extfile ext -out cert.pem
 fi
-rm -f requests delay
+rm -f requests delay-*
 systemctl reset-failed ragpod-standin.service 2>/dev/null || true
 systemd-run --quiet --unit ragpod-standin --property Type=exec \
     ip netns exec standin python3 "$dir/standin.py" "$dir" 10.99.0.2

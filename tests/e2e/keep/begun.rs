@@ -22,9 +22,9 @@ fn what_others_start_is_not_stopped_and_what_is_interrupted_leaves_nothing() {
     let ran = sh(&format!(
         "at=/tmp/{name}-at; rm -f $at
          RAGPOD_FAULT=pause:loaded:$at {} up {name} > /dev/null 2>&1 & up=$!
-         until [ -e $at ]; do sleep 0.1; done
-         ragpod backup {name} > /tmp/{name}-said 2>&1 & backup=$!
-         until grep -q 'on its way' /tmp/{name}-said; do sleep 0.1; done
+         soon $up test -e $at
+         rm -f /tmp/{name}-said; ragpod backup {name} > /tmp/{name}-said 2>&1 & backup=$!
+         soon $backup grep -qs 'on its way' /tmp/{name}-said
          rm $at; wait $up; wait $backup; cat /tmp/{name}-said >&2; rm /tmp/{name}-said",
         program()
     ))
@@ -43,7 +43,7 @@ fn what_others_start_is_not_stopped_and_what_is_interrupted_leaves_nothing() {
     sh(&format!(
         "at=/tmp/{name}-at; rm -f $at
          RAGPOD_FAULT=pause:snapshot:$at {} backup {name} > /dev/null 2>&1 & backup=$!
-         until [ -e $at ]; do sleep 0.1; done
+         soon $backup test -e $at
          ragpod start {name}; rm $at; wait $backup",
         program()
     ))
@@ -55,11 +55,9 @@ fn what_others_start_is_not_stopped_and_what_is_interrupted_leaves_nothing() {
     let ran = sh(&format!(
         "at=/tmp/{name}-at; rm -f $at
          RAGPOD_FAULT=pause:snapshot:$at {} backup {name} > /dev/null 2>&1 & backup=$!
-         until [ -e $at ]; do sleep 0.1; done
-         ragpod restore {name} {file} --yes > /tmp/{name}-said 2>&1 & restore=$!
-         until grep -q 'waiting for the backups' /tmp/{name}-said; do
-             kill -0 $restore; sleep 0.1
-         done
+         soon $backup test -e $at
+         rm -f /tmp/{name}-said; ragpod restore {name} {file} --yes > /tmp/{name}-said 2>&1 & restore=$!
+         soon $restore grep -qs 'waiting for the backups' /tmp/{name}-said
          rm $at; wait $backup; wait $restore; rm /tmp/{name}-said",
         program()
     ));
@@ -71,11 +69,11 @@ fn what_others_start_is_not_stopped_and_what_is_interrupted_leaves_nothing() {
                 "set -m; dir=/tmp/{name}-cut; at=/tmp/{name}-at
                  rm -rf $dir $at; mkdir $dir; echo before > $dir/f
                  RAGPOD_FAULT=pause:{point}:$at {} backup {name} -o $dir/f > /dev/null & pid=$!
-                 until [ -e $at ]; do sleep 0.1; done
+                 soon $pid test -e $at
                  kill -{signal} $pid
                  # Heard by the process; what it does then is told to a thread that is held up.
-                 until grep -q '^ShdPnd:.*0000000000000000' /proc/$pid/status; do sleep 0.1; done
-                 sleep 0.2; rm $at; code=0; wait $pid || code=$?
+                 soon $pid grep -q '^ShdPnd:.*0000000000000000' /proc/$pid/status
+                 sleep 1; rm $at; code=0; wait $pid || code=$?
                  echo $code; ls -A $dir; cat $dir/f; rm -r $dir",
                 program()
             ))
@@ -101,7 +99,7 @@ fn what_is_used_meanwhile_stays_and_what_waits_is_interrupted() {
         sh(&format!(
             "at=/tmp/{name}-at; rm -f $at; gate=~/.local/state/ragpod/{name}/gate
              RAGPOD_FAULT=pause:snapshot:$at {} backup {name} > /dev/null 2>&1 & backup=$!
-             until [ -e $at ]; do sleep 0.1; done
+             soon $backup test -e $at
              {this}
              rm $at; wait $backup",
             program()
@@ -111,9 +109,7 @@ fn what_is_used_meanwhile_stays_and_what_waits_is_interrupted() {
     };
     assert_eq!(meanwhile(&format!("ragpod scheduled idle {name}")), "stopped", "a look is no use");
     assert_eq!(meanwhile(&format!("ragpod start {name}")), "running");
-    let hold =
-        "set -m; flock -s $gate sleep 1h & hold=$!; until ! flock -n $gate true; do sleep 0.1; done
-             trap 'kill -- -$hold' EXIT";
+    let hold = "set -m; flock -s $gate sleep 1h & hold=$!; soon $hold eval '! flock -n $gate true'";
     assert_eq!(meanwhile(hold), "running", "who is on the way through the gate");
 
     // A restore that waits for what is being done.
@@ -121,11 +117,9 @@ fn what_is_used_meanwhile_stays_and_what_waits_is_interrupted() {
         let ran = sh(&format!(
             "set -m; said=/tmp/{name}-said; gate=~/.local/state/ragpod/{name}/gate
              flock -s $gate sleep 1h & hold=$!
-             until ! flock -n $gate true; do sleep 0.1; done
-             ragpod restore {name} {file} --yes > $said 2>&1 & restore=$!
-             until grep -q 'waiting for what it is doing' $said; do
-                 kill -0 $restore; sleep 0.1
-             done
+             soon $hold eval '! flock -n $gate true'
+             rm -f $said; ragpod restore {name} {file} --yes > $said 2>&1 & restore=$!
+             soon $restore grep -qs 'waiting for what it is doing' $said
              kill -{signal} $restore; code=0; wait $restore || code=$?
              kill -- -$hold; cat $said >&2; rm $said; echo $code"
         ))
@@ -138,11 +132,11 @@ fn what_is_used_meanwhile_stays_and_what_waits_is_interrupted() {
     // The file of a backup that is being written stays.
     let before = backups(name).len();
     sh(&format!(
-        "at=/tmp/{name}-at; said=/tmp/{name}-said; rm -f $at
+        "at=/tmp/{name}-at; said=/tmp/{name}-said; rm -f $at $said
          RAGPOD_FAULT=pause:written:$at {} backup {name} > /dev/null 2>&1 & backup=$!
-         until [ -e $at ]; do sleep 0.1; done
+         soon $backup test -e $at
          ragpod rm {name} --data --yes > $said 2>&1 & rm=$!
-         until grep -q 'waiting for the backups' $said; do kill -0 $rm; sleep 0.1; done
+         soon $rm grep -qs 'waiting for the backups' $said
          rm $at; wait $backup; wait $rm; rm $said",
         program()
     ))

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::{CONTENT, Gone, backups, documents, psql};
+use crate::faults::program;
 use crate::host::{Instance, User, ragpod, sh, shared};
 
 /// All that Podman and systemd have of a user, and every file that is called `fresh` somehow.
@@ -47,22 +48,43 @@ fn under_an_ingest_and_onto_a_fresh_host() {
     let ingest = one.ragpod("ingest", &[]).ok();
     eprintln!("{count} files ingested in {:.1?}", ingest.took);
     write(count + 1, count + count / 10 + 60);
-    // Others go on being ingested, and asked, while the backup is made.
+    // Others go on being ingested, and asked, while the backup is made. They stand still while it
+    // takes its snapshot: some are there then, and some come before it is dumped.
     let ran = sh(&format!(
-        "ragpod ingest {name} > /tmp/{name}-ingest 2>&1 & ingest=$!
-         until [ $(ragpod psql {name} -- -XqAtc \"select count(*) from lightrag_doc_status where status='processed'\") -gt {count} ]
-         do sleep 0.1; done
-         time ragpod backup {name}
-         kill -0 $ingest && echo still ingesting
-         wait $ingest"
+        "at=/tmp/{name}-at; hold=/tmp/{name}-hold; rm -f $at $hold; mkfifo $hold
+         query() {{ ragpod psql {name} -- -XqAtc \"$1\"; }}
+         done_() {{ query \"select count(*) from lightrag_doc_status where status = 'processed'\"; }}
+         more() {{ local n; n=$(done_) && [ $n -gt $1 ]; }}
+         held() {{
+             query \"select count(*) from pg_locks where mode = 'ShareLock' and granted
+                 and relation = 'lightrag_doc_status'::regclass\" | grep -qx 1
+         }}
+         ragpod ingest {name} > /tmp/{name}-ingest 2>&1 & ingest=$!
+         ragpod psql {name} -- -q < $hold > /dev/null & psql=$!
+         exec 9> $hold
+         soon $ingest more {count}
+         echo 'begin; lock table lightrag_doc_status in share mode;' >&9
+         soon $psql held
+         there=$(done_)
+         RAGPOD_FAULT=pause:snapshot:$at {} backup {name} 9>&- & backup=$!
+         soon $backup test -e $at
+         kill -0 $ingest && echo \"still ingesting, $there done\"
+         echo 'commit;' >&9; exec 9>&-; wait $psql
+         soon $ingest more $there
+         rm $at; time wait $backup
+         wait $ingest",
+        program()
     ))
     .ok();
     eprintln!("backup: {}", ran.err.lines().filter(|l| l.starts_with("real")).collect::<String>());
-    ran.says("still ingesting");
+    let then =
+        ran.out.lines().find_map(|l| l.strip_prefix("still ingesting, ")?.strip_suffix(" done"));
+    let then: u64 = then.expect("it was ingesting").parse().unwrap();
     let file = backups(name).pop().unwrap();
     let good = ragpod(&["backup", "--verify", &file, "--json"]).ok();
     eprintln!("verify: {:.1?}", good.took);
     let has = good.json()["documents"]["processed"].as_u64().unwrap();
+    assert_eq!(has, then, "as many as there were at the moment of its snapshot");
     assert!(has > count as u64 && has < documents(name), "{has} of {}", documents(name));
 
     // The same moment twice: here, in an instance beside it, and for another user.
