@@ -42,6 +42,7 @@ pub fn checks(facts: &Facts) -> Vec<Check> {
         system::cgroups(facts),
         storage::driver(facts),
         storage::locks(facts),
+        system::keys(facts),
         storage::space("state-space", "the state directory", facts.free_state, 16 << 20),
         storage::space("storage-space", "Podman's storage", facts.free_storage, 512 << 20),
         storage::inodes(facts),

@@ -57,6 +57,8 @@ pub struct Facts {
     pub host_controllers: Vec<String>,
     /// The first port that a user may listen on.
     pub first_port: u16,
+    /// How many keys the user has in the kernel, and may have; `None` where they are not counted.
+    pub keys: Option<(u64, u64)>,
     /// The TCP ports that something listens on.
     pub listeners: Listeners,
     /// Whether `SELinux` is enforcing.
@@ -178,6 +180,7 @@ impl Facts {
             controllers: look::controllers(env.uid),
             host_controllers: look::host_controllers().unwrap_or_default(),
             first_port: kernel::first_port(),
+            keys: kernel::keys(env.uid),
             listeners: kernel::listeners(),
             unlabelled: if selinux { kernel::unlabelled(&records.sources) } else { Vec::new() },
             selinux,

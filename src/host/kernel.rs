@@ -35,6 +35,23 @@ pub(super) fn namespaces() -> Namespaces {
     }
 }
 
+/// How many keys a user has in the kernel and may have (keyrings(7)): a container's runtime makes one
+/// for each container. `None` where the kernel does not count them.
+pub(super) fn keys(uid: u32) -> Option<(u64, u64)> {
+    let users = std::fs::read_to_string("/proc/key-users").ok()?;
+    match users.lines().find_map(|line| keys_of(line, uid)) {
+        None => Some((0, number("/proc/sys/kernel/keys/maxkeys")?)),
+        keys => keys,
+    }
+}
+
+/// `UID: USAGE KEYS/INSTANTIATED KEYS/MOST BYTES/MOST`.
+fn keys_of(line: &str, uid: u32) -> Option<(u64, u64)> {
+    let (user, rest) = line.trim().split_once(':')?;
+    let (has, most) = rest.split_whitespace().nth(2)?.split_once('/')?;
+    (user == uid.to_string()).then_some((has.parse().ok()?, most.parse().ok()?))
+}
+
 /// The first port that a user may listen on.
 pub(super) fn first_port() -> u16 {
     number("/proc/sys/net/ipv4/ip_unprivileged_port_start")

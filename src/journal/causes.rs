@@ -53,6 +53,12 @@ const ROWS: &[Row] = &[
     },
     Row {
         parts: &[],
+        says: &[&["keyring", "disk quota exceeded"]],
+        cause: "you may have no more keys in the kernel, of which each container takes one",
+        hint: "let it have more: echo kernel.keys.maxkeys=2000 | sudo tee /etc/sysctl.d/99-keys.conf; sudo sysctl --system",
+    },
+    Row {
+        parts: &[],
         says: &[&["no space left on device"], &["disk quota exceeded"]],
         cause: "the disk is full",
         hint: "see what takes the space: df -h; podman system df",
@@ -227,6 +233,12 @@ mod tests {
                 "secret",
             ),
             (Part::App, "Error: statfs /home/ann/missing: no such file or directory", "folder"),
+            (
+                Part::Pod,
+                "Error: OCI runtime error: crun: create keyring `82e109730fcb`: Disk quota exceeded",
+                "keys in the kernel",
+            ),
+            (Part::App, "write /x: disk quota exceeded", "disk is full"),
             (
                 Part::Pod,
                 "Error: building local pause image: finding pause binary: exec: \"catatonit\": executable file not found in $PATH",

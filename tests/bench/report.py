@@ -71,7 +71,8 @@ print()
 print(table(["", ""], [[key.removesuffix(" s").removesuffix(","), ms(value)] for key, value in many["waking"].items()]))
 if many.get("running"):
     running = many["running"]
-    print(f"\nAll {running.pop('instances')} running at the same time:\n")
+    print(f"\n{running.pop('instances')} running at the same time; for more, the kernel's quota of keys must be raised\n"
+          "([operations.md](operations.md#many-instances)):\n")
     print(table(["", ""], [[key.removesuffix(" s").removesuffix(","), ms(value) if key.endswith(", s") else value]
                            for key, value in running.items()]))
 if many.get("memory"):

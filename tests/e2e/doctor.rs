@@ -192,6 +192,19 @@ fn each_fault_of_the_host_is_seen_and_no_other() {
     user.sh("ragpod rm e2e-see-doctor --data --yes").ok();
 }
 
+/// Takes all keys that the user may have (`add_key(2)`), or gives them up (`keyctl(2)`).
+const KEYS: &str = "
+import ctypes, platform, sys
+add_key, keyctl = {\"x86_64\": (248, 250), \"aarch64\": (217, 219)}[platform.machine()]
+call, of_the_user = ctypes.CDLL(None, use_errno=True).syscall, -4
+if sys.argv[1] == \"clear\":
+    sys.exit(call(keyctl, 7, of_the_user) != 0)
+taken = 0
+while call(add_key, b\"user\", b\"ragpod-%d\" % taken, b\"x\", 1, of_the_user) > 0:
+    taken += 1
+sys.exit(taken < 20 or ctypes.get_errno() != 122)
+";
+
 #[test]
 fn the_users_own_faults_are_mended() {
     let _shared = shared();
@@ -219,6 +232,13 @@ fn the_users_own_faults_are_mended() {
     differs(&before, &ran, &[]);
     assert_eq!(fixed(&ran), ["leftovers"]);
     user.sh("test ! -e ~/.local/state/ragpod/gone; ls -A ~/.config/ragpod").ok().says("instances");
+
+    // Each container takes a key of the user's in the kernel.
+    let keys = |what: &str| user.sh(&format!("python3 -c '{KEYS}' {what}")).ok();
+    keys("take");
+    differs(&before, &doctor(""), &[("kernel-keys", "fail")]);
+    keys("clear");
+    differs(&before, &doctor(""), &[]);
 
     // A folder that cannot be written.
     user.sh("chmod a-w ~/.config/ragpod/instances").ok();

@@ -169,3 +169,25 @@ pub(super) fn clock(facts: &Facts) -> Check {
          touch {file}"
     ))
 }
+
+/// An instance with a gateway has four containers: the pod's own, the database, the engine, it.
+const KEYS: u64 = 4;
+
+/// Whether one more instance can run: each container takes a key of the user's in the kernel.
+pub(super) fn keys(facts: &Facts) -> Check {
+    const ID: &str = "kernel-keys";
+    let Some((has, most)) = facts.keys else {
+        return Check::new(ID, Status::Skip, "the kernel does not count them");
+    };
+    let free = most.saturating_sub(has);
+    let seen = format!("{free} of {most} left: each container that runs takes one");
+    let status = match free {
+        _ if free < KEYS => Status::Fail,
+        _ if free < 4 * KEYS => Status::Warn,
+        _ => return Check::new(ID, Status::Pass, seen),
+    };
+    Check::new(ID, status, seen).fix(
+        "echo kernel.keys.maxkeys=2000 | sudo tee /etc/sysctl.d/99-keys.conf; sudo sysctl --system; or \
+         let instances rest that nobody uses: idle_stop below [schedule]",
+    )
+}

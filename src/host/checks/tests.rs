@@ -35,6 +35,7 @@ fn good() -> Facts {
         controllers: Some(vec!["memory".into(), "pids".into()]),
         host_controllers: vec!["memory".into(), "pids".into()],
         first_port: 1024,
+        keys: Some((20, 200)),
         listeners: [22].into(),
         selinux: false,
         unlabelled: Vec::new(),
@@ -255,6 +256,10 @@ fn little_and_no_space() {
     assert_eq!(status("storage-inodes", |f| f.free_inodes = None), Status::Skip);
     let few = |f: &mut Facts| f.info.as_mut().unwrap().host.free_locks = Some(20);
     assert_eq!(status("podman-locks", few), Status::Warn);
+    assert_eq!(status("kernel-keys", |f| f.keys = Some((190, 200))), Status::Warn);
+    assert_eq!(status("kernel-keys", |f| f.keys = Some((198, 200))), Status::Fail);
+    assert_eq!(status("kernel-keys", |f| f.keys = Some((300, 200))), Status::Fail);
+    assert_eq!(status("kernel-keys", |f| f.keys = None), Status::Skip);
 }
 
 #[test]
