@@ -97,9 +97,8 @@ fn its_commands_are_run_with_every_argument_as_it_was() {
 
     // A secret is not replaced under its work, and Ctrl-C is a line on its standard input.
     let stopped = sh(&format!(
-        "rm -f ragpod-e2e/{0}.err
-         ragpod ingest {0} --pattern slow --json > ragpod-e2e/{0}.out 2> ragpod-e2e/{0}.err & pid=$!
-         soon $pid grep -qs waiting ragpod-e2e/{0}.err
+        "ragpod ingest {0} --pattern slow --json > ragpod-e2e/{0}.out 2> ragpod-e2e/{0}.err & pid=$!
+         for _ in $(seq 100); do grep -q waiting ragpod-e2e/{0}.err && break; sleep 0.1; done
          rotate='secret rotate {0} postgres-password --generate --timeout 2s'
          ragpod $rotate 2> ragpod-e2e/{0}.rotate && exit 77
          grep -q 'still answering a question or ingesting' ragpod-e2e/{0}.rotate || exit 78

@@ -8,14 +8,12 @@ use crate::standin;
 /// Many more than are done before anybody has looked.
 const FILES: u64 = 24;
 
-/// An instance with a slow model and so many files, two of which are worked on at once. Its key is its
-/// name.
-fn slow(name: &str, files: u64) -> Option<Instance> {
+/// An instance with a model and so many files, two of which are worked on at once. Its key is its name.
+fn slow(name: &str, model: &str, files: u64) -> Option<Instance> {
     if !standin::ready() {
         return None;
     }
-    let mut options =
-        standin::options_with_model("openai-compatible", "http://api.test/v1", "slow");
+    let mut options = standin::options_with_model("openai-compatible", "http://api.test/v1", model);
     options.extend(["--set".into(), "engine.concurrency=2".into()]);
     options.extend(["--set".into(), "provider.api_key={ secret = \"api-key\" }".into()]);
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
@@ -58,7 +56,7 @@ fn engine(one: &Instance) -> Value {
 #[test]
 fn ctrl_c_stops_after_the_documents_under_way() {
     let _host = shared();
-    let Some(one) = slow("e2e-eng-stop", FILES) else { return };
+    let Some(one) = slow("e2e-eng-stop", "slow", FILES) else { return };
     let ran = interrupted(&one, "INT", "");
     let (document, code) = ran.out.trim_end().rsplit_once('\n').unwrap();
     assert_eq!(code, "130", "{ran}");
@@ -83,9 +81,11 @@ fn ctrl_c_stops_after_the_documents_under_way() {
 #[test]
 fn a_second_ctrl_c_leaves_and_a_killed_ragpod_stops_the_engine_too() {
     let _host = shared();
-    let Some(one) = slow("e2e-eng-leave", FILES) else { return };
+    let Some(one) = slow("e2e-eng-leave", "chat-leave", FILES) else { return };
+    // So long that the documents under way are not done before the second one has come.
+    let delay = standin::delay("chat-leave", 5);
     // How long it takes from the second one to its end, in milliseconds.
-    let twice = "soon $pid grep -q 'Ctrl-C again' ragpod-e2e/e2e-eng-leave.err
+    let twice = "soon $pid grep -q '^ShdPnd:.*0000000000000000' /proc/$pid/status; sleep 0.5
          began=$(date +%s%3N); kill -INT $pid
          wait $pid || true; echo $(($(date +%s%3N) - began)) > ragpod-e2e/e2e-eng-leave.ms";
     let ran = interrupted(&one, "INT", twice);
@@ -103,6 +103,7 @@ fn a_second_ctrl_c_leaves_and_a_killed_ragpod_stops_the_engine_too() {
     let now = engine(&one)["documents"]["processed"].as_u64().unwrap();
     assert!((left + 1..FILES).contains(&now), "{left} before, {now} after");
 
+    drop(delay);
     one.ragpod("ingest", &["--quiet"]).ok();
     let status = engine(&one);
     assert_eq!(status["documents"]["processed"], FILES, "{status}");
@@ -136,7 +137,7 @@ fn a_dry_run_lists_files_sizes_and_tokens() {
 #[test]
 fn passages_without_an_answer_need_no_model() {
     let _host = shared();
-    let Some(one) = slow("e2e-eng-ctx", 8) else { return };
+    let Some(one) = slow("e2e-eng-ctx", "slow", 8) else { return };
     let asks_its_model =
         |since: &str| standin::since_with(since, one.name.as_bytes()).contains("/chat/completions");
     let before = standin::requests();
