@@ -8,13 +8,13 @@ BINARY := target/release/ragpod
 .PHONY: help build install deb rpm dist check-packages check check-fast fmt clippy test e2e bench host-stop demo deny fuzz clean
 
 help: ## Show these tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the program: target/release/ragpod
 	$(CARGO) build --release --locked
 
 install: ## Install below DESTDIR PREFIX, by default /usr/local: program, manual, completions, units
-	DESTDIR=$(DESTDIR) PREFIX=$(PREFIX) BINARY=$(BINARY) packaging/install
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" BINARY="$(BINARY)" packaging/install
 
 deb: ## A Debian package, into target/packages
 	packaging/deb/build

@@ -1,11 +1,15 @@
 # Sourced by the builders of packages.
 # shellcheck shell=bash
 
+# What fails in $(…) fails there, too.
+shopt -s inherit_errexit
+# What is packaged has the same modes, whoever builds it.
+umask 022
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Of the package, not of what is in it.
 revision=${REVISION:-1}
-maintainer='ragpod developers <ragpod@example.invalid>'
+maintainer='the ragpod authors <ragpod@example.invalid>'
 # The time that everything in a package has: the last commit's, or that of the files of the tarball.
 [ -n "${SOURCE_DATE_EPOCH:-}" ] || if [ -e .git ]; then
     SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
@@ -26,7 +30,8 @@ need() {
 stripped() {
     local program=${BINARY:-}
     need strip binutils
-    [ -n "$program" ] || program=$(packaging/compile)
-    strip --strip-unneeded --remove-section=.comment -o "$out/ragpod" "$program"
+    # `|| return`: where this is called in a condition bash does not end it by itself.
+    [ -n "$program" ] || program=$(packaging/compile) || return
+    strip --strip-unneeded --remove-section=.comment -o "$out/ragpod" "$program" || return
     echo "$out/ragpod"
 }
