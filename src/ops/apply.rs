@@ -39,6 +39,8 @@ pub(super) struct Job<'a> {
 pub enum Outcome {
     /// It was up, and as wanted.
     Unchanged,
+    /// It was up, and only what it does by itself is another now.
+    Scheduled,
     /// It was not running, or not all of it.
     Started,
     /// It was running; these parts were restarted with what changed.
@@ -55,6 +57,7 @@ impl Outcome {
     pub fn word(&self) -> &'static str {
         match self {
             Outcome::Unchanged => "unchanged",
+            Outcome::Scheduled => "scheduled",
             Outcome::Started => "started",
             Outcome::Changed(_) => "changed",
             Outcome::Queued => "queued",
@@ -67,6 +70,7 @@ impl Outcome {
     pub fn sentence(&self, name: &Name) -> String {
         match self {
             Outcome::Unchanged => format!("{name} is up; nothing has changed"),
+            Outcome::Scheduled => format!("{name} is up; its schedule has changed"),
             Outcome::Started => format!("{name} is up"),
             Outcome::Changed(parts) => {
                 let parts: Vec<&str> = parts.iter().map(|p| p.label()).collect();

@@ -48,8 +48,9 @@ pub(super) fn check(ctx: Ctx<'_>, instance: &Instance) -> Result<()> {
     Ok(())
 }
 
-/// Makes a schedule the wanted one and has it run. The instance's lock is held.
-pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> Result<()> {
+/// Makes a schedule the wanted one and has it run; gives whether it was another. The instance's lock
+/// is held.
+pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> Result<bool> {
     let name = &instance.name;
     let wanted = render::schedule(instance)?;
     let schedules = Schedules::new(ctx.env);
@@ -60,7 +61,10 @@ pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> 
         let nothing = !schedules.has_any(name)
             && known(bus, name, &Chore::ALL).await?.is_empty()
             && !schedules.is_to_be_withdrawn(&files)?;
-        return if nothing { Ok(()) } else { end(ctx, bus, name).await };
+        if !nothing {
+            end(ctx, bus, name).await?;
+        }
+        return Ok(!nothing);
     }
     let lock = units_lock(ctx)?;
     let new = schedules.provide(&lock, &units)?;
@@ -79,7 +83,8 @@ pub(super) async fn follow(ctx: Ctx<'_>, bus: &Systemd, instance: &Instance) -> 
     if new || stale || stopped || !changed.is_empty() {
         super::reload::reload(bus).await?;
     }
-    start(bus, name, &wanted.chores, &changed).await
+    start(bus, name, &wanted.chores, &changed).await?;
+    Ok(stopped || !changed.is_empty())
 }
 
 /// Whether systemd has read other units than those on disk: texts, or the links of what wants them,

@@ -172,7 +172,7 @@ pub(super) async fn up_locked(
         schedule::follow(ctx, bus, &instance).await?;
         return Ok(outcome);
     }
-    schedule::follow(ctx, bus, &instance).await?;
+    let rescheduled = schedule::follow(ctx, bus, &instance).await?;
     idle::note(ctx, name);
     idle::arm(ctx, &instance)?;
     if outcome == Outcome::Queued {
@@ -186,7 +186,7 @@ pub(super) async fn up_locked(
     if let Some(problem) = status::engine_problem(ctx, name) {
         ctx.progress.warn(&format!("{name} runs, and answers no question: {problem}"));
     }
-    Ok(outcome)
+    Ok(if rescheduled && outcome == Outcome::Unchanged { Outcome::Scheduled } else { outcome })
 }
 
 /// What an instance that runs needs once: the place of the engine's volume is remembered, and the

@@ -54,7 +54,7 @@ fn what_was_switched_on_is_wanted() {
     sh("systemctl --user daemon-reload").ok();
     up(&one);
     assert_ne!(property("ragpod-watch@e2e-resume-on.service", "MainPID"), before);
-    // And then no more.
+    // And then no more: what is switched on already is not said to be another.
     let after = property("ragpod-watch@e2e-resume-on.service", "MainPID");
     up(&one).tells("nothing has changed");
     assert_eq!(property("ragpod-watch@e2e-resume-on.service", "MainPID"), after);

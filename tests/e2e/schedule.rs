@@ -182,7 +182,7 @@ fn what_was_switched_off_ends_though_the_command_is_killed() {
         sh(&format!("sed -i 's|^{line}$||' {manifest}")).ok();
         let ran = with_fault("kill:scheduled", &["up", name]);
         assert!(was_killed(&ran), "{ran}");
-        one.up();
+        one.up().tells("its schedule has changed");
         wait("the end of what was switched off", 20, || !active(unit));
         // Nor would the next start of the target bring it back.
         let wanted = sh("systemctl --user show -P Wants ragpod.target").ok().out;
