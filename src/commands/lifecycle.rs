@@ -38,7 +38,10 @@ fn chosen(front: &Front<'_>, which: &Which, all: All) -> Result<Vec<Name>> {
         All::Installed => ops::manifests::installed(front.env)?,
     };
     if names.is_empty() {
-        front.printer.say("there is no such instance: see ragpod list");
+        front.printer.say(match all {
+            All::Manifests => "there is no instance; make one: ragpod create NAME --source DIR",
+            All::Installed => "no instance is installed; install and start them: ragpod up --all",
+        });
     }
     Ok(names)
 }

@@ -278,7 +278,7 @@ pub const ENTRIES: &[Entry] = &[
     entry(
         "source.pattern",
         Form::Text,
-        "every file with text",
+        "*.md, *.txt, *.rst and *.adoc, at any depth",
         "\"**/*.md\"",
         "Which files below it, as a glob.",
     ),
