@@ -49,7 +49,7 @@ fn check_sources(instance: &Instance) -> Result<()> {
         let path = &source.path;
         let refuse = |why: String| {
             Err(Error::new(Kind::Manifest, format!("the source {path} of {} {why}", instance.name))
-                .hint("correct `path` under [[source]] in the manifest, or make the folder"))
+                .hint("make the folder, or name another: --source of `create`, `path` under [[source]] in the manifest"))
         };
         match std::fs::read_dir(path) {
             Ok(_) => {}
