@@ -22,7 +22,7 @@ def table(head, rows):
 print(f"""# Benchmarks
 
 `make bench` measures all of this side by side in one run and writes this page. Here: {compare["system"]},
-Podman {compare["podman"]}, {compare["processors"]} processors, medians. Look at the ratios: the figures
+Podman {compare["podman"]}, {compare["processors"]} processors, medians. Look at the ratios (below 1: ragpod takes less): the figures
 themselves are the machine's.
 """)
 print(table(
