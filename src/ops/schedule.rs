@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::{Ctx, units_lock};
+use super::{Ctx, lifecycle, units_lock};
 use crate::error::{Error, Kind, Result};
 use crate::exec::this_program;
 use crate::install::Schedules;
@@ -131,12 +131,8 @@ async fn start(
     chores: &[Chore],
     changed: &BTreeSet<Chore>,
 ) -> Result<()> {
-    let pod = Part::Pod.service(name);
     // Or is on its way: it may have been queued before it wanted the timer.
-    let up = bus.named(&[&pod]).await?.iter().any(|unit| match unit.job.as_deref() {
-        Some(job) => job != "stop",
-        None => !unit.is_down(),
-    });
+    let up = lifecycle::alive(bus, name).await?.rising.contains(&Part::Pod);
     let mut units = vec![(TARGET.to_owned(), false)];
     // The idle timer goes with the pod.
     let wanted = chores.iter().filter(|chore| **chore != Chore::Idle || up);
