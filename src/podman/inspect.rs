@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Podman;
-use super::containers::nullable;
+use super::containers::{Container, nullable};
+use super::{Podman, settled};
 use crate::error::{Error, Result};
 
 /// A container, as `podman container inspect` describes it; what matters for its isolation.
@@ -26,6 +26,17 @@ pub struct Inspected {
     /// Volumes and folders in it.
     #[serde(deserialize_with = "nullable")]
     pub mounts: Vec<Mount>,
+}
+
+/// Containers that run.
+#[derive(Clone, Debug, Default)]
+pub struct Running {
+    /// As `podman ps` lists them.
+    pub containers: Vec<Container>,
+    /// What `podman container inspect` says of them, as it is.
+    pub described: String,
+    /// What matters of that.
+    pub inspected: Vec<Inspected>,
 }
 
 /// `HostConfig` in `podman container inspect`.
@@ -133,15 +144,27 @@ pub struct NetworkInfo {
 }
 
 impl Podman {
-    /// Describes containers, all in one call: Podman's text as it is, and what matters of it.
-    pub fn container_inspect<S: AsRef<str>>(
+    /// The containers of all instances that run, and what Podman says of each: two calls, and more
+    /// where one goes between the two.
+    pub fn inspect_running(&self) -> Result<Running> {
+        let list = || -> Result<Vec<Container>> {
+            Ok(self.ps_all()?.into_iter().filter(|c| c.state == "running").collect())
+        };
+        let ids = |all: &Vec<Container>| all.iter().map(|c| c.id.clone()).collect::<Vec<_>>();
+        let (containers, (described, inspected)) =
+            settled(list, ids, |all| self.inspect(all.iter().filter_map(|c| c.names.first())))?;
+        Ok(Running { containers, described, inspected })
+    }
+
+    /// Describes containers, all in one call. One that is not there is an error.
+    fn inspect<'a>(
         &self,
-        containers: &[S],
+        names: impl Iterator<Item = &'a String>,
     ) -> Result<(String, Vec<Inspected>)> {
-        if containers.is_empty() {
+        let mut names = names.peekable();
+        if names.peek().is_none() {
             return Ok((String::new(), Vec::new()));
         }
-        let names = containers.iter().map(AsRef::as_ref);
         let text = self.cmd(["container", "inspect", "--"]).args(names).stdout()?;
         let parsed = serde_json::from_str(&text).map_err(|e| {
             Error::failed(
@@ -173,26 +196,59 @@ impl Podman {
 #[cfg(test)]
 mod tests {
     use super::super::fake;
+    use super::*;
+
+    /// A `ps` that lists the names in `$0.ps`, one a line.
+    const PS: &str = r#"
+        list() {
+            sed 's/.*/{"Id":"id-&","Names":["&"],"State":"running"}/' "$0.ps" | paste -sd, | sed 's/.*/[&]/'
+        }"#;
 
     #[test]
     fn one_call_for_all_containers() {
-        let (dir, podman) = fake::podman(
-            r#"cat <<'E'
-[{"Name":"a","ImageName":"localhost/x:1","BoundingCaps":null,"Mounts":[{"Type":"bind",
-  "Source":"/s","Destination":"/d","RW":false}],"HostConfig":{"ReadonlyRootfs":true,
-  "NetworkMode":"container:9","PortBindings":{"5432/tcp":[{"HostIp":"","HostPort":"15432"}]},
-  "SecurityOpt":["no-new-privileges"],"Devices":[]},
-  "NetworkSettings":{"Ports":{"5432/tcp":null},"Networks":{"n":{"IPAddress":"10.89.0.2",
-  "Gateway":"10.89.0.1"}}}}]
-E"#,
-        );
-        let (text, all) = podman.container_inspect(&["a"]).unwrap();
-        assert!(text.contains("15432"));
+        let (dir, podman) = fake::podman(&format!(
+            r#"{PS}
+case "$1" in ps) list; exit;; esac
+cat <<'E'
+[{{"Name":"a","ImageName":"localhost/x:1","BoundingCaps":null,"Mounts":[{{"Type":"bind",
+  "Source":"/s","Destination":"/d","RW":false}}],"HostConfig":{{"ReadonlyRootfs":true,
+  "NetworkMode":"container:9","PortBindings":{{"5432/tcp":[{{"HostIp":"","HostPort":"15432"}}]}},
+  "SecurityOpt":["no-new-privileges"],"Devices":[]}},
+  "NetworkSettings":{{"Ports":{{"5432/tcp":null}},"Networks":{{"n":{{"IPAddress":"10.89.0.2",
+  "Gateway":"10.89.0.1"}}}}}}}}]
+E"#
+        ));
+        std::fs::write(dir.path().join("podman.ps"), "a\n").unwrap();
+        let Running { containers, described, inspected: all } = podman.inspect_running().unwrap();
+        assert_eq!(containers[0].id, "id-a");
+        assert!(described.contains("15432"));
         assert!(all[0].host_config.readonly_rootfs && !all[0].mounts[0].writable);
         assert_eq!(all[0].network_settings.networks["n"].ip_address, "10.89.0.2");
         assert_eq!(all[0].network_settings.ports["5432/tcp"], None);
-        assert_eq!(fake::calls(&dir), "container inspect -- a\n");
-        assert!(podman.container_inspect::<&str>(&[]).unwrap().1.is_empty());
+        assert!(fake::calls(&dir).ends_with("container inspect -- a\n"));
+        std::fs::write(dir.path().join("podman.ps"), "").unwrap();
+        assert!(podman.inspect_running().unwrap().inspected.is_empty());
+    }
+
+    #[test]
+    fn one_that_goes_between_the_list_and_the_look_does_not_count() {
+        let body = format!(
+            r#"{PS}
+case "$1,$*" in
+    ps,*) list;;
+    *b*) sed -i /b/d "$0.ps"; echo '[{{"Name":"a"}}]'; echo 'Error: no such container b' >&2; exit 125;;
+    *) echo '[{{"Name":"a"}}]';;
+esac"#
+        );
+        let (dir, podman) = fake::podman(&body);
+        std::fs::write(dir.path().join("podman.ps"), "a\nb\n").unwrap();
+        let now = podman.inspect_running().unwrap();
+        assert_eq!((now.containers.len(), now.inspected.len()), (1, 1));
+        // One that stays and cannot be looked at is an error.
+        let stays = body.replace("sed -i /b/d \"$0.ps\";", "");
+        let (dir, podman) = fake::podman(&stays);
+        std::fs::write(dir.path().join("podman.ps"), "a\nb\n").unwrap();
+        assert_eq!(podman.inspect_running().unwrap_err().causes, ["Error: no such container b"]);
     }
 
     #[test]

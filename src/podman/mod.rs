@@ -17,12 +17,13 @@ pub use aside::{Aside, Seen};
 pub use containers::{Container, ExecOptions};
 pub use images::{Build, Listed};
 pub use inspect::{
-    Attachment, Binding, HostConfig, Inspected, Mount, NetworkInfo, NetworkSettings, Ports,
+    Attachment, Binding, HostConfig, Inspected, Mount, NetworkInfo, NetworkSettings, Ports, Running,
 };
 pub use secrets::SecretValue;
 pub use see::{Logs, VolumeSize};
 pub use version::{parse_version, require};
 
+use crate::error::Result;
 use crate::exec::Cmd;
 
 /// The label that everything of an instance has: `io.ragpod.instance=NAME`.
@@ -55,6 +56,32 @@ impl Podman {
 
     fn cmd<const N: usize>(&self, args: [&str; N]) -> Cmd {
         Cmd::new(&self.program).args(args)
+    }
+}
+
+/// What is listed, and then looked at in another call: again while the list is another one after a
+/// look that failed, for what is listed may go before it is looked at.
+fn settled<L, I: PartialEq, T>(
+    list: impl Fn() -> Result<L>,
+    identity: impl Fn(&L) -> I,
+    look: impl Fn(&L) -> Result<T>,
+) -> Result<(L, T)> {
+    /// Each takes some 100 ms; things that come and go all the time would keep it up for ever.
+    const LOOKS: u32 = 10;
+    let mut listed = list()?;
+    let mut looks = 1;
+    loop {
+        match look(&listed) {
+            Ok(seen) => return Ok((listed, seen)),
+            Err(e) => {
+                let now = list()?;
+                if looks == LOOKS || identity(&now) == identity(&listed) {
+                    return Err(e);
+                }
+                listed = now;
+            }
+        }
+        looks += 1;
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::{INSTANCE_LABEL, Podman};
+use super::{INSTANCE_LABEL, Podman, settled};
 use crate::error::{Error, Result};
 use crate::model::Name;
 
@@ -34,12 +34,17 @@ struct Spec {
 }
 
 impl Podman {
-    /// The secrets of all instances with their values, in two calls.
+    /// The secrets of all instances with their values: two calls, and more where one goes between
+    /// the two.
     pub fn secret_values(&self) -> Result<Vec<SecretValue>> {
-        let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
-        let ours: Vec<&str> =
-            all.lines().map(str::trim).filter(|name| name.starts_with("hybridrag-")).collect();
-        self.secret_values_of(ours)
+        let list = || -> Result<Vec<String>> {
+            let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
+            let ours = all.lines().map(str::trim).filter(|name| name.starts_with("hybridrag-"));
+            Ok(ours.map(str::to_owned).collect())
+        };
+        let (_, values) =
+            settled(list, Vec::clone, |names| self.secret_values_of(names.iter().cloned()))?;
+        Ok(values)
     }
 
     /// These secrets with their values: one call. They must all be there.
@@ -139,6 +144,18 @@ mod tests {
         assert_eq!((all.len(), all[0].name.as_str()), (1, "hybridrag-a.k.1"));
         assert_eq!(all[0].value.expose_secret(), "s3cret-value");
         assert!(!format!("{all:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_secret_that_goes_between_the_list_and_the_look_does_not_count() {
+        let (_dir, podman) = fake::podman(
+            r#"case "$*" in
+            *ls*) echo hybridrag-a.k.1; [ -e "$0.gone" ] || echo hybridrag-b.k.1;;
+            *hybridrag-b*) touch "$0.gone"; echo '[]'; echo 'Error: no such secret' >&2; exit 125;;
+            *) echo '[{"Spec":{"Name":"hybridrag-a.k.1"},"SecretData":"v"}]';;
+            esac"#,
+        );
+        assert_eq!(podman.secret_values().unwrap().len(), 1);
     }
 
     #[test]

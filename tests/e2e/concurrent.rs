@@ -108,3 +108,44 @@ fn three_instances_start_at_once() {
         one.ragpod("diff", &[]).ok();
     }
 }
+
+/// What reads lists what is there and looks at it a moment later: what goes between the two is none of
+/// its business.
+#[test]
+fn what_reads_is_not_disturbed_by_instances_that_come_and_go() {
+    let _host = shared();
+    let one = Instance::create("e2e-stays", &[("a.md", TEXT)]);
+    one.up();
+    let comes = Instance::create("e2e-comes", &[("a.md", TEXT)]);
+    let script = format!(
+        r#"
+        work=$(mktemp -d)
+        churn() {{
+            until [ -e $work/end ]; do
+                ragpod create e2e-comes --source {}
+                ragpod up e2e-comes --no-wait
+                ragpod rm e2e-comes --data --yes
+            done > $work/churn 2>&1 || touch $work/broken
+        }}
+        ragpod rm e2e-comes --data --yes
+        churn & churning=$!
+        reads() {{
+            local code=0
+            timeout 60 ragpod "$@" > $work/out 2> $work/err < /dev/null || code=$?
+            [ $code -eq 0 ] || {{ echo "ragpod $*: $code"; cat $work/err; cat $work/out; }}
+        }}
+        end=$((SECONDS + 20))
+        while [ $SECONDS -lt $end ]; do
+            reads list; reads list --json; reads status; reads status --json; reads image list
+            reads audit e2e-stays --json; reads top --once; reads graph; reads logs --all -n 5
+            reads diff e2e-stays; reads query e2e-stays ferry --json; reads secret list e2e-stays
+            reads usage; reads generations e2e-stays; reads audit; reads query --all ferry
+        done
+        touch $work/end
+        wait $churning
+        [ ! -e $work/broken ] || {{ echo "the other one:"; cat $work/churn; }}
+        rm -r $work"#,
+        comes.folder()
+    );
+    assert_eq!(sh(&script).ok().out, "");
+}

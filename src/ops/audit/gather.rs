@@ -111,25 +111,23 @@ fn addresses(container: Option<&Inspected>) -> Vec<String> {
 
 /// The running containers of all instances, and Podman's description of them.
 fn running(podman: &Podman) -> Result<(Running, String)> {
-    let all = podman.ps_all()?;
-    let ours: BTreeMap<&str, (Name, Part)> = all
+    let now = podman.inspect_running()?;
+    let ours: BTreeMap<&str, (Name, Part)> = now
+        .containers
         .iter()
-        .filter(|c| c.state == "running")
         .filter_map(|c| {
             let name: Name = c.instance()?.parse().ok()?;
             let own = c.names.first()?;
             Some((own.as_str(), (name.clone(), part(c, own, &name)?)))
         })
         .collect();
-    let names: Vec<&str> = ours.keys().copied().collect();
-    let (described, inspected) = podman.container_inspect(&names)?;
     let mut containers = Running::new();
-    for one in inspected {
+    for one in now.inspected {
         if let Some((name, part)) = ours.get(one.name.as_str()) {
             containers.entry(name.clone()).or_default().insert(*part, one);
         }
     }
-    Ok((containers, described))
+    Ok((containers, now.described))
 }
 
 fn part(container: &Container, own: &str, name: &Name) -> Option<Part> {
