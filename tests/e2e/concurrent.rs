@@ -134,7 +134,7 @@ fn what_reads_is_not_disturbed_by_instances_that_come_and_go() {
             timeout 60 ragpod "$@" > $work/out 2> $work/err < /dev/null || code=$?
             [ $code -eq 0 ] || {{ echo "ragpod $*: $code"; cat $work/err; cat $work/out; }}
         }}
-        end=$((SECONDS + 20))
+        end=$((SECONDS + 10))
         while [ $SECONDS -lt $end ]; do
             reads list; reads list --json; reads status; reads status --json; reads image list
             reads audit e2e-stays --json; reads top --once; reads graph; reads logs --all -n 5
@@ -148,4 +148,36 @@ fn what_reads_is_not_disturbed_by_instances_that_come_and_go() {
         comes.folder()
     );
     assert_eq!(sh(&script).ok().out, "");
+}
+
+/// The same in the very moment: between Podman's list and its description of what is listed.
+#[test]
+fn an_audit_of_one_while_another_goes() {
+    let _host = shared();
+    let one = Instance::create("e2e-audited", &[("a.md", TEXT)]);
+    let goes = Instance::create("e2e-goes", &[("a.md", TEXT)]);
+    one.up();
+    goes.up();
+    // Podman, with somebody else's command before its own.
+    let script = r#"
+        podman=$(command -v podman) bin=$(mktemp -d)
+        printf one | podman secret create --label io.ragpod.instance=e2e-goes hybridrag-e2e-goes.extra.1 -
+        cat > $bin/podman <<END
+#!/bin/sh
+case "\$1 \$2" in
+    "container inspect") [ -e $bin/c ] || { : > $bin/c; ragpod stop e2e-goes; };;
+    "secret inspect") [ -e $bin/s ] || { : > $bin/s; $podman secret rm hybridrag-e2e-goes.extra.1; };;
+esac > $bin/said 2>&1
+exec $podman "\$@"
+END
+        chmod +x $bin/podman
+        code=0
+        PATH=$bin:$PATH ragpod audit e2e-audited --json || code=$?
+        # Both were gone before they were looked at.
+        ls $bin/c $bin/s >&2
+        rm -r $bin
+        exit $code"#;
+    let ran = sh(script);
+    assert!(ran.out.contains("\"e2e-audited\"") && ran.code == 0, "{ran}");
+    assert_eq!(goes.status()["state"], "stopped");
 }
