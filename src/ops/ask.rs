@@ -79,7 +79,7 @@ pub async fn ask(ctx: Ctx<'_>, name: &Name, question: Question<'_>) -> Result<An
 ///
 /// # Errors
 /// [`Kind::Usage`] for a question that is wrong for each of them: one that is too short.
-/// [`Kind::Interrupted`] at Ctrl-C.
+/// [`Kind::Interrupted`] at Ctrl-C or SIGTERM.
 pub async fn ask_all(
     ctx: Ctx<'_>,
     names: &[Name],
@@ -95,7 +95,7 @@ pub async fn ask_all(
     tokio::select! {
         // Who is woken hears it too, and its answer would be that it was interrupted.
         biased;
-        Ok(()) = tokio::signal::ctrl_c() => {
+        () = crate::exec::interrupted() => {
             Err(Error::new(Kind::Interrupted, "interrupted; the engines were told to stop"))
         }
         answers = answers => Ok(answers),

@@ -3,6 +3,8 @@
 //! An engine's exit code is not believed where the database can be asked: the summary of an
 //! ingest comes from `lightrag_doc_status`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -49,6 +51,10 @@ pub struct Summary {
     /// Files that no text could be read from, with why.
     #[serde(skip_deserializing)]
     pub skipped: Vec<Reason>,
+    /// Other files in the folders, which no pattern takes: how many, by the ending of their names.
+    /// Hidden ones are not counted.
+    #[serde(skip_deserializing)]
+    pub unfit: BTreeMap<String, u64>,
     /// Files that could not be taken in, with why.
     pub failed: Vec<Reason>,
     /// The documents in the database afterwards.
@@ -104,6 +110,30 @@ impl Summary {
         }
     }
 
+    /// What no pattern takes, the most frequent endings first.
+    fn unfit(&self) -> Option<String> {
+        const TOLD: usize = 5;
+        let mut endings: Vec<(&str, u64)> =
+            self.unfit.iter().map(|(ending, count)| (ending.as_str(), *count)).collect();
+        endings.sort_by_key(|(ending, count)| (std::cmp::Reverse(*count), *ending));
+        let all: u64 = endings.iter().map(|(_, count)| count).sum();
+        let told: Vec<String> = endings
+            .iter()
+            .take(TOLD)
+            .map(|(ending, count)| match *ending {
+                "" => format!("{count} without an ending"),
+                ending => format!("{count} {ending}"),
+            })
+            .collect();
+        let more = if endings.len() > TOLD { ", …" } else { "" };
+        (all > 0).then(|| {
+            format!(
+                "not taken, for no pattern fits: {all} other files ({}{more})\n",
+                told.join(", ")
+            )
+        })
+    }
+
     /// For people.
     #[must_use]
     pub fn sentences(&self, dry_run: bool) -> String {
@@ -128,6 +158,9 @@ impl Summary {
             for Reason { path, reason } in files {
                 text.push_str(&format!("{what}: {path}: {reason}\n"));
             }
+        }
+        if let Some(unfit) = self.unfit() {
+            text.push_str(&unfit);
         }
         if self.missing > 0 {
             text.push_str(&format!(
@@ -186,6 +219,9 @@ pub(super) async fn ingest_into(
 ) -> Result<(Summary, u8)> {
     let instance = manifests::load(ctx.env, name)?;
     let rounds = rounds(&instance, wish)?;
+    // What one source leaves in a folder may be what another one takes there.
+    let folders: BTreeSet<_> = instance.sources.iter().map(|s| &s.path).collect();
+    let told_apart = folders.len() == instance.sources.len();
     let mut total = Summary::default();
     let mut code = 0;
     let mut rounds = rounds.into_iter().peekable();
@@ -199,6 +235,11 @@ pub(super) async fn ingest_into(
             .map_err(|e| left(e, name))?;
         total.skipped.append(&mut round.skipped);
         total.files.append(&mut round.planned);
+        if told_apart {
+            for (ending, count) in round.unfit {
+                *total.unfit.entry(ending).or_default() += count;
+            }
+        }
         match (error, round.summary) {
             // That documents failed is in the summary, which counts more than an exit code.
             (_, Some(summary)) => total.add(summary),
@@ -248,6 +289,7 @@ struct Round {
     summary: Option<Summary>,
     skipped: Vec<Reason>,
     planned: Vec<Planned>,
+    unfit: BTreeMap<String, u64>,
 }
 
 impl Round {
@@ -268,13 +310,17 @@ impl Round {
         let number = |key: &str| event[key].as_u64().unwrap_or(0);
         let path = event["path"].as_str().unwrap_or_default();
         match event["event"].as_str() {
-            Some("plan") => ctx.progress.done(&format!(
-                "{} files: {} new, {} changed, {} unchanged",
-                number("files"),
-                number("new"),
-                number("changed"),
-                number("unchanged")
-            )),
+            Some("plan") => {
+                // An engine of an older image does not count them.
+                self.unfit = serde_json::from_value(event["unfit"].clone()).unwrap_or_default();
+                ctx.progress.done(&format!(
+                    "{} files: {} new, {} changed, {} unchanged",
+                    number("files"),
+                    number("new"),
+                    number("changed"),
+                    number("unchanged")
+                ));
+            }
             Some("file") => {
                 match event["status"].as_str() {
                     Some("skipped") => {
@@ -319,4 +365,26 @@ fn rounds(instance: &Instance, wish: &Wish<'_>) -> Result<Vec<Vec<String>>> {
             args
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_pattern_takes_is_told_with_the_most_frequent_first() {
+        let unfit = |all: &[(&str, u64)]| {
+            let unfit = all.iter().map(|(ending, count)| ((*ending).to_owned(), *count)).collect();
+            Summary { unfit, ..Summary::default() }.unfit()
+        };
+        assert_eq!(unfit(&[]), None);
+        let told = unfit(&[("", 1), (".org", 12), (".pdf", 3)]).unwrap();
+        assert!(
+            told.ends_with(": 16 other files (12 .org, 3 .pdf, 1 without an ending)\n"),
+            "{told}"
+        );
+        let many = [(".a", 1), (".b", 1), (".c", 1), (".d", 1), (".e", 1), (".f", 9)];
+        let told = unfit(&many).unwrap();
+        assert!(told.ends_with(": 14 other files (9 .f, 1 .a, 1 .b, 1 .c, 1 .d, …)\n"), "{told}");
+    }
 }

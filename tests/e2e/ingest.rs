@@ -117,7 +117,7 @@ fn a_dry_run_lists_files_sizes_and_tokens() {
         "e2e-eng-dry",
         &[("a.md", "Seven words are in this short text.\n"), ("sub/b.md", &"word ".repeat(2000))],
     );
-    one.write(&[("empty.md", "")]);
+    one.write(&[("empty.md", ""), ("old.org", "* Kept elsewhere\n"), ("b/LICENSE", "Free.\n")]);
     one.up();
     let plan = one.ragpod("ingest", &["--dry-run", "--json"]).ok().json();
     assert_eq!(plan["files"][0]["path"], "/data/projects/a.md", "{plan}");
@@ -126,11 +126,13 @@ fn a_dry_run_lists_files_sizes_and_tokens() {
     assert!((1800..2600).contains(&tokens), "{plan}");
     assert_eq!(plan["skipped"][0]["reason"], "empty", "{plan}");
     assert_eq!(plan["documents"]["processed"], 0, "{plan}");
+    assert_eq!(plan["unfit"], serde_json::json!({"": 1, ".org": 1}), "{plan}");
     one.ragpod("ingest", &["--dry-run"])
         .ok()
         .says("would ingest into e2e-eng-dry: 2 new")
         .says("10000 bytes")
-        .says("in all: 10036 bytes, about ");
+        .says("in all: 10036 bytes, about ")
+        .says("not taken, for no pattern fits: 2 other files (1 without an ending, 1 .org)");
     assert_eq!(one.status()["documents"]["processed"], 0);
 }
 

@@ -59,6 +59,8 @@ class Plan:
     skipped: list[scan.Skipped] = field(default_factory=list)
     #: Same text, other time of change: only the note of it is renewed.
     touched: list[scan.Found] = field(default_factory=list)
+    #: Files that no pattern takes, by the ending of their names.
+    unfit: dict[str, int] = field(default_factory=dict)
     #: Every file that was found, whatever is to be done with it.
     seen: set[str] = field(default_factory=set)
 
@@ -77,6 +79,7 @@ class Plan:
             "changed": len(self.changed),
             "unchanged": self.unchanged,
             "missing": len(self.missing),
+            "unfit": self.unfit,
             "bytes": sum(file.size for file, _ in work),
         }
 
@@ -96,7 +99,7 @@ async def make(store: Store, request: Request) -> Plan:
 
 
 def _compare(request: Request, found: scan.Scan, known: dict[str, dict[str, Any]]) -> Plan:
-    plan = Plan(skipped=found.skipped)
+    plan = Plan(skipped=found.skipped, unfit=dict(found.unfit))
     plan.seen = {entry.path for entry in (*found.files, *found.skipped)}
     for file in found.files:
         row = known.get(file.path)

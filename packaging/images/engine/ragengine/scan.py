@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -37,6 +38,10 @@ class Scan:
 
     files: list[Found] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    #: How many other files lie there, by the ending of their names: a user
+    #: should see that a folder's `.org` files were not meant. Hidden files and
+    #: folders are left out, or every `.git` would be told.
+    unfit: Counter[str] = field(default_factory=Counter)
 
 
 class Unreadable(Exception):
@@ -147,6 +152,8 @@ def scan(
         for path in _walk(root, recursive, inside, result):
             relative = os.path.normpath(os.path.join(above, os.path.relpath(path, root)))
             if not matches(relative, patterns):
+                if not any(part.startswith(".") for part in relative.split("/")):
+                    result.unfit[printable(os.path.splitext(path)[1]).lower()] += 1
                 continue
             if os.path.islink(path) and not inside(path) and os.path.exists(path):
                 seen.add(path)

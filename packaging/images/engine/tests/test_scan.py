@@ -77,6 +77,14 @@ class Walking(unittest.TestCase):
         self.assertEqual(self.scan(), (["a/.d/e.rst", "a/c.txt", "b.md"], {}))
         self.assertEqual(self.scan(recursive=False)[0], ["b.md"])
 
+    def test_what_no_pattern_takes_is_counted(self) -> None:
+        for name in ("b.md", "x.py", "a/y.PY", "a/z.org", "LICENSE", ".git/config", ".hidden"):
+            self.write(name)
+        found = scan.scan(
+            [str(self.root)], scan.DEFAULT_PATTERNS, recursive=True, max_bytes=9, sources=[str(self.root)]
+        )
+        self.assertEqual(found.unfit, {".py": 2, ".org": 1, "": 1})
+
     def test_reasons(self) -> None:
         self.write("empty.md", "")
         self.write("big.md", "x" * 1001)
