@@ -80,6 +80,14 @@ class Paraphrases(unittest.TestCase):
             ]
             self.assertEqual(select(rank(question, asked, passages, MODEL.embed)), [], question)
 
+    def test_a_list_of_manual_pages_is_no_answer(self) -> None:
+        texts = ["podman(1), podman-pod(1), podman-ps(1)", "A pod is a group of containers that share a network."]
+        question = "what is a pod?"
+        asked = MODEL.embed([question])[0]
+        passages = [Passage(str(n), f"/d/{n}.md", text, 0.9) for n, text in enumerate(texts)]
+        quotes = rank(question, asked, passages, MODEL.embed)
+        self.assertEqual([quote.path for quote in quotes], ["/d/1.md"])
+
 
 if __name__ == "__main__":
     unittest.main()

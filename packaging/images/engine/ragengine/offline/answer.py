@@ -32,6 +32,7 @@ _MOST_OTHERS = 2
 _TOKEN_BUDGET = 320
 _MAX_QUOTE = 400
 Embed = Callable[[list[str]], np.ndarray]
+_PAGE = re.compile(r"[\w.-]+\(\d\w*\)")
 _RUN = re.compile(r"[^\s\u2010\u00ad]+")
 
 
@@ -72,7 +73,7 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: 
         for block in unwrap(lines):
             for sentence in sentences(strip_bullet(block)):
                 words = content_words(sentence)
-                if len(words) < 2 or len(sentence) < 12 or _is_table(sentence):
+                if len(words) < 2 or len(sentence) < 12 or _is_table(sentence) or _is_index(sentence):
                     continue
                 shared = len(asked & set(words)) / (len(asked) or 1)
                 quote = Quote(sentence, passage.path, heading, passage.score)
@@ -102,6 +103,11 @@ def rank(question: str, vector: np.ndarray, passages: Sequence[Passage], embed: 
 def _is_table(text: str) -> bool:
     """Rows and rules of a drawn table are no sentences."""
     return any("\u2500" <= char <= "\u257f" for char in text) or text.count("|") > 2
+
+
+def _is_index(text: str) -> bool:
+    """A list of manual pages, `podman(1), podman-pod(1)`, says nothing."""
+    return 2 * len(_PAGE.findall(text)) >= len(text.split())
 
 
 def _distinct(quotes: list[Quote]) -> list[Quote]:
