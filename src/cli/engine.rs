@@ -9,6 +9,7 @@ use crate::model::Name;
 
 /// `ingest`.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is an option of its own.
 pub struct Ingest {
     /// The instance's name
     pub name: Name,
@@ -24,6 +25,9 @@ pub struct Ingest {
     /// Remove documents whose files are gone
     #[arg(long)]
     pub prune: bool,
+    /// With --prune: also where no file at all is left
+    #[arg(long, requires = "prune")]
+    pub yes: bool,
     /// Only say what would be done: files, sizes, and about how many tokens
     #[arg(long)]
     pub dry_run: bool,

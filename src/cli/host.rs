@@ -21,9 +21,11 @@ pub enum Secret {
     #[command(after_help = "Example:\n  ragpod secret set work api-key < key.txt")]
     Set(SecretOne),
     /// Replace a secret that is in use; the database learns its new password
-    #[command(after_help = "Examples:\n  ragpod secret rotate work postgres-password\n  \
+    #[command(
+        after_help = "Examples:\n  ragpod secret rotate work postgres-password --generate\n  \
         ragpod secret rotate work api-key < key.txt\n\nWhat the instance is answering is answered \
-        first, then the engine is restarted; the database is not.")]
+        first, then the engine is restarted; the database is not."
+    )]
     Rotate(Rotate),
     /// List an instance's secrets; never their values
     #[command(after_help = "Example:\n  ragpod secret list work")]

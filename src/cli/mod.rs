@@ -320,16 +320,17 @@ pub enum Verb {
         missing images, completes what a killed `up` began, and clears what killed commands left.")]
     Doctor(Doctor),
     /// Print a completion script
-    #[command(after_help = "Examples:\n  ragpod completions bash > \
-        ~/.local/share/bash-completion/completions/ragpod\n  ragpod completions fish > \
-        ~/.config/fish/completions/ragpod.fish")]
+    #[command(after_help = "Examples:\n  dir=~/.local/share/bash-completion/completions; \
+        mkdir -p $dir && ragpod completions bash > $dir/ragpod\n  dir=~/.config/fish/completions; \
+        mkdir -p $dir && ragpod completions fish > $dir/ragpod.fish")]
     Completions {
         /// The shell to complete in
         shell: clap_complete::Shell,
     },
     /// Write the manual pages into a directory, or print ragpod(1)
     #[command(after_help = "Examples:\n  ragpod man | man -l -\n  \
-        ragpod man ~/.local/share/man/man1")]
+        ragpod man ~/.local/share/man/man1 && man -M ~/.local/share/man ragpod-query\n\n\
+        Of a directory that is called man1, ragpod.toml(5) gets into man5 beside it.")]
     Man {
         /// The directory
         dir: Option<camino::Utf8PathBuf>,

@@ -9,6 +9,7 @@ use crate::cli::{Import, Ingest, One, Reindex, Rotate, Secret, SecretOne};
 use crate::error::{Error, Result};
 use crate::model::{Name, SecretKey};
 use crate::ops;
+use crate::ops::engine::Prune;
 use crate::ops::import::Imported;
 use crate::ops::rotate::Rotated;
 
@@ -23,7 +24,11 @@ pub(super) async fn ingest(front: &Front<'_>, args: &Ingest) -> Result<ExitCode>
         paths: &args.paths,
         pattern: args.pattern.as_deref(),
         recursive: !args.no_recursive,
-        prune: args.prune,
+        prune: match (args.prune, args.yes) {
+            (false, _) => Prune::Nothing,
+            (true, false) => Prune::Gone,
+            (true, true) => Prune::Everything,
+        },
         dry_run: args.dry_run,
     };
     if let Some(instance) = ops::profile::foreign(front.quiet(), &args.name)? {
@@ -152,7 +157,9 @@ async fn rotate(front: &Front<'_>, args: &Rotate) -> Result<()> {
     let password = *key == SecretKey::postgres_password();
     // Nobody can type a password of 190 bits.
     let generate = args.generate || (password && front.env.stdin_tty);
-    let value = if generate { None } else { Some(value(front, name, key)?) };
+    let made = format!("or have one made: ragpod secret rotate {name} {key} --generate");
+    let advised = |e: Error| if password { e.hint(made) } else { e };
+    let value = if generate { None } else { Some(value(front, name, key).map_err(advised)?) };
     let waiting = ops::Waiting { timeout: args.timeout, wait: true };
     let rotated =
         front.with(async |ctx| ops::rotate::rotate(ctx, name, key, value, waiting).await).await?;

@@ -20,7 +20,7 @@ use crate::env::Env;
 use crate::error::{Error, Result};
 use crate::model::Name;
 use crate::ops;
-use crate::ops::engine::{Question, Wish};
+use crate::ops::engine::{Prune, Question, Wish};
 use crate::output::Printer;
 
 /// What serves a client.
@@ -168,8 +168,13 @@ impl Server {
             .runner
             .run(request, async move |ctx| {
                 let paths: Vec<_> = asked.path.into_iter().map(Into::into).collect();
-                let wish =
-                    Wish { paths: &paths, pattern: None, recursive: true, prune: false, dry_run };
+                let wish = Wish {
+                    paths: &paths,
+                    pattern: None,
+                    recursive: true,
+                    prune: Prune::Nothing,
+                    dry_run,
+                };
                 ops::engine::ingest(ctx, &instance, &wish).await
             })
             .await?;

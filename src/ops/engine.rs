@@ -1,7 +1,7 @@
 //! What goes through `podman exec` into an instance's containers: set-up, questions, commands.
 //! Ingests, which are long, are in [`super::ingest`].
 
-pub use super::ingest::{Planned, Reason, Summary, Wish, ingest};
+pub use super::ingest::{Planned, Prune, Reason, Summary, Wish, ingest};
 use super::{Ctx, idle, manifests, profile};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Cmd;

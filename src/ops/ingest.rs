@@ -3,7 +3,7 @@
 //! An engine's exit code is not believed where the database can be asked: the summary of an
 //! ingest comes from `lightrag_doc_status`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
@@ -26,10 +26,21 @@ pub struct Wish<'a> {
     pub pattern: Option<&'a str>,
     /// Go into sub-folders.
     pub recursive: bool,
-    /// Remove documents whose files are gone.
-    pub prune: bool,
+    /// What happens to documents whose files are gone.
+    pub prune: Prune,
     /// Only say what would be done.
     pub dry_run: bool,
+}
+
+/// What happens to documents whose files are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prune {
+    /// They stay.
+    Nothing,
+    /// They are removed, unless no file at all is left: a disk may not be mounted.
+    Gone,
+    /// They are removed.
+    Everything,
 }
 
 /// What an ingest did, as the engine sums it up from the database.
@@ -138,13 +149,15 @@ impl Summary {
     #[must_use]
     pub fn sentences(&self, dry_run: bool) -> String {
         let mut text = format!(
-            "{}{}: {} new, {} changed, {} unchanged, {} removed in {:.1} s\n",
+            "{}{}: {} new, {} changed, {} unchanged, {} removed{}{} in {:.1} s\n",
             if dry_run { "would ingest into " } else { "" },
             self.instance,
             self.new,
             self.changed,
             self.unchanged,
             self.deleted,
+            counted(self.skipped.len(), "skipped"),
+            counted(self.failed.len(), "failed"),
             self.seconds
         );
         for Planned { path, status, bytes, tokens } in &self.files {
@@ -190,6 +203,11 @@ impl Summary {
     }
 }
 
+/// `, 3 skipped`; nothing for none.
+fn counted(count: usize, what: &str) -> String {
+    if count == 0 { String::new() } else { format!(", {count} {what}") }
+}
+
 /// Ingests, telling progress; gives the summary and the engine's exit code.
 ///
 /// Interrupted once, it stops after the documents that are being worked on, and the summary says so.
@@ -200,7 +218,7 @@ pub async fn ingest(ctx: Ctx<'_>, name: &Name, wish: &Wish<'_>) -> Result<(Summa
     let instead = format!("ingest by its own command: ragpod ingest {name}");
     profile::own_only(ctx, name, "ingest of this kind", &instead)?;
     let instance = manifests::load(ctx.env, name)?;
-    rounds(&instance, wish)?;
+    rounds(ctx, &instance, wish)?;
     // Until here Ctrl-C ends us, also while the instance is woken or waited for.
     let _through = idle::begin(ctx, name, Part::App).await?;
     // What the instance does by itself waits meanwhile, instead of being refused by the engine.
@@ -218,10 +236,7 @@ pub(super) async fn ingest_into(
     interrupts: &mut Interrupts,
 ) -> Result<(Summary, u8)> {
     let instance = manifests::load(ctx.env, name)?;
-    let rounds = rounds(&instance, wish)?;
-    // What one source leaves in a folder may be what another one takes there.
-    let folders: BTreeSet<_> = instance.sources.iter().map(|s| &s.path).collect();
-    let told_apart = folders.len() == instance.sources.len();
+    let rounds = rounds(ctx, &instance, wish)?;
     let mut total = Summary::default();
     let mut code = 0;
     let mut rounds = rounds.into_iter().peekable();
@@ -235,10 +250,8 @@ pub(super) async fn ingest_into(
             .map_err(|e| left(e, name))?;
         total.skipped.append(&mut round.skipped);
         total.files.append(&mut round.planned);
-        if told_apart {
-            for (ending, count) in round.unfit {
-                *total.unfit.entry(ending).or_default() += count;
-            }
+        for (ending, count) in round.unfit {
+            *total.unfit.entry(ending).or_default() += count;
         }
         match (error, round.summary) {
             // That documents failed is in the summary, which counts more than an exit code.
@@ -248,7 +261,10 @@ pub(super) async fn ingest_into(
                     .hint(format!("see its log: ragpod logs {name} -n 50 app")));
             }
             (Some(e), None) if inner == 2 => {
-                return Err(refused(format!("{name} does not ingest that"), inner, e));
+                let e = refused(format!("{name} does not ingest that"), inner, e);
+                let guarded = e.hints().iter().any(|hint| hint.contains("--prune-all"));
+                let all = format!("if they are to go: ragpod ingest {name} --prune --yes");
+                return Err(if guarded { e.hint(all) } else { e });
             }
             (Some(e), None) => {
                 return Err(refused(format!("the ingest into {name} did not finish"), inner, e)
@@ -313,12 +329,14 @@ impl Round {
             Some("plan") => {
                 // An engine of an older image does not count them.
                 self.unfit = serde_json::from_value(event["unfit"].clone()).unwrap_or_default();
+                let skipped = usize::try_from(number("skipped")).unwrap_or(usize::MAX);
                 ctx.progress.done(&format!(
-                    "{} files: {} new, {} changed, {} unchanged",
+                    "{} files: {} new, {} changed, {} unchanged{}",
                     number("files"),
                     number("new"),
                     number("changed"),
-                    number("unchanged")
+                    number("unchanged"),
+                    counted(skipped, "skipped")
                 ));
             }
             Some("file") => {
@@ -349,8 +367,8 @@ impl Round {
 }
 
 /// The engine's command line for each folder with a pattern of its own.
-fn rounds(instance: &Instance, wish: &Wish<'_>) -> Result<Vec<Vec<String>>> {
-    let places = places(instance, wish)?;
+fn rounds(ctx: Ctx<'_>, instance: &Instance, wish: &Wish<'_>) -> Result<Vec<Vec<String>>> {
+    let places = places(instance, &ctx.env.home, wish)?;
     Ok(places
         .into_iter()
         .map(|(path, pattern)| {
@@ -360,7 +378,11 @@ fn rounds(instance: &Instance, wish: &Wish<'_>) -> Result<Vec<Vec<String>>> {
                 args.push(format!("--pattern={pattern}"));
             }
             args.extend(["--backend".into(), "postgres".into()]);
-            args.extend(wish.prune.then(|| "--prune".into()));
+            args.extend(match wish.prune {
+                Prune::Nothing => None,
+                Prune::Gone => Some("--prune".into()),
+                Prune::Everything => Some("--prune-all".into()),
+            });
             args.extend(wish.dry_run.then(|| "--dry-run".into()));
             args
         })

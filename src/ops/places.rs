@@ -13,7 +13,7 @@ pub(super) type Place = (Utf8PathBuf, Option<String>);
 ///
 /// # Errors
 /// [`Kind::Usage`] for a path that lies in no source, [`Kind::Manifest`] when there is no source.
-pub(super) fn places(instance: &Instance, wish: &Wish<'_>) -> Result<Vec<Place>> {
+pub(super) fn places(instance: &Instance, home: &Utf8Path, wish: &Wish<'_>) -> Result<Vec<Place>> {
     let mut places = if wish.paths.is_empty() {
         instance
             .sources
@@ -21,7 +21,7 @@ pub(super) fn places(instance: &Instance, wish: &Wish<'_>) -> Result<Vec<Place>>
             .map(|s| (s.mount.clone(), s.pattern.as_ref().map(ToString::to_string)))
             .collect()
     } else {
-        wish.paths.iter().map(|p| to_container(instance, p)).collect::<Result<Vec<_>>>()?
+        wish.paths.iter().map(|p| to_container(instance, home, p)).collect::<Result<Vec<_>>>()?
     };
     if places.is_empty() {
         return Err(Error::new(
@@ -39,8 +39,13 @@ pub(super) fn places(instance: &Instance, wish: &Wish<'_>) -> Result<Vec<Place>>
 }
 
 /// What [`place`] finds with the links of this host. A relative path is one of the host.
-fn to_container(instance: &Instance, path: &Utf8Path) -> Result<Place> {
-    let absolute = camino::absolute_utf8(path).map_err(|e| Error::io("find", path, &e))?;
+fn to_container(instance: &Instance, home: &Utf8Path, path: &Utf8Path) -> Result<Place> {
+    // As a manifest says it, where a shell does not: --path='~/notes'.
+    let path = match path.strip_prefix("~") {
+        Ok(inner) => home.join(inner),
+        Err(_) => path.to_owned(),
+    };
+    let absolute = camino::absolute_utf8(&path).map_err(|e| Error::io("find", &path, &e))?;
     place(instance, &absolute, |p| p.canonicalize_utf8().ok())
 }
 

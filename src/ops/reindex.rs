@@ -5,7 +5,7 @@
 //! What was cut off is taken up by the next run.
 
 use super::engine::{Streams, engine, refused};
-use super::ingest::{Summary, Wish, ingest_into};
+use super::ingest::{Prune, Summary, Wish, ingest_into};
 use super::{Ctx, idle, manifests, profile};
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Heard, Interrupts};
@@ -34,7 +34,7 @@ pub async fn reindex(ctx: Ctx<'_>, name: &Name, drop_missing: bool) -> Result<Su
         pattern: None,
         recursive: true,
         // A file that went away since an earlier run began is not to be found.
-        prune: true,
+        prune: Prune::Gone,
         dry_run: false,
     };
     let (summary, code) = ingest_into(ctx, name, &wish, &["--reindex"], &mut interrupts).await?;

@@ -211,3 +211,21 @@ fn each_source_is_counted_and_a_stop_ends_all() {
     let now = one.ragpod("query", &passages).ok().says("The Zorgon moved, and lives elsewhere.");
     assert!(!now.out.contains("lives there"), "{now}");
 }
+
+/// A folder that is gone, or a disk that is not mounted, is no wish to forget what came from it.
+#[test]
+fn an_empty_source_is_not_pruned_unasked() {
+    let _host = shared();
+    let one = Instance::create("e2e-eng-gone", &[("a.md", "The mill stands still.\n")]);
+    one.up();
+    one.ragpod("ingest", &[]).ok();
+    sh(&format!("rm -r {}", one.folder())).ok();
+    one.ragpod("ingest", &["--prune"])
+        .code(2)
+        .tells("no file is left in /data/projects: the document from there would be removed")
+        .tells("ragpod ingest e2e-eng-gone --prune --yes");
+    assert_eq!(one.status()["documents"]["processed"], 1);
+    one.ragpod("ingest", &["--yes"]).code(2);
+    one.ragpod("ingest", &["--prune", "--yes"]).ok().says("1 removed");
+    assert_eq!(one.status()["documents"]["processed"], 0);
+}

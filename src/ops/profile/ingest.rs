@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::super::ingest::{Reason, Wish, left};
+use super::super::ingest::{Prune, Reason, Wish, left};
 use super::super::places::places;
 use super::super::status::Documents;
 use super::super::{Ctx, engine, idle};
@@ -99,16 +99,18 @@ impl Ran {
 /// [`Kind::Usage`](crate::error::Kind::Usage) for wishes that a command line has no place for.
 pub async fn ingest(ctx: Ctx<'_>, instance: &Instance, wish: &Wish<'_>) -> Result<(Ran, u8)> {
     let name = &instance.name;
-    for (wished, option) in
-        [(wish.prune, "--prune"), (wish.dry_run, "--dry-run"), (!wish.recursive, "--no-recursive")]
-    {
+    for (wished, option) in [
+        (wish.prune != Prune::Nothing, "--prune"),
+        (wish.dry_run, "--dry-run"),
+        (!wish.recursive, "--no-recursive"),
+    ] {
         if wished {
             return Err(
                 cannot(instance, option).hint(format!("ingest without it: ragpod ingest {name}"))
             );
         }
     }
-    let places = places(instance, wish)?;
+    let places = places(instance, &ctx.env.home, wish)?;
     let wished: Vec<Option<String>> = places.iter().map(|(_, pattern)| pattern.clone()).collect();
     let streams = engine::ATTENDED;
     let commands = places

@@ -197,6 +197,7 @@ class Commands:
             patterns=request.get("patterns") or scan.DEFAULT_PATTERNS,
             recursive=request.get("recursive", True),
             prune=request.get("prune", False),
+            prune_all=request.get("prune_all", False),
             dry_run=request.get("dry_run", False),
         )
 

@@ -11,6 +11,7 @@ INTERRUPTED = 130
 # Answers that are no errors.
 NOTHING = "Nothing in the ingested documents answers this question."
 EMPTY = "Nothing has been ingested yet, so there is nothing to answer from."
+FAILED_ALL = "Nothing could be ingested ({} failed), so there is nothing to answer from."
 
 
 class EngineError(Exception):

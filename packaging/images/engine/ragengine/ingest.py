@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ Emit = Callable[[dict[str, Any]], Awaitable[None]]
 # A batch is no larger than this, whatever `batch_size` says: its texts are in
 # memory all at once, several times.
 _BATCH_BYTES = 16 << 20
+# What LightRAG puts before a reason: the passage's number and id, which mean
+# nothing to a user.
+_CHUNK = re.compile(r"^C\[\d+/\d+\]: doc-[0-9a-f]+-chunk-\d+: ")
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class Ingest:
         request = self._request
         request.check(self._store.settings.sources)
         plan = await planning.make(self._store, request)
+        plan.check(request)
         work = plan.work()
         self._total = len(work) + (len(plan.missing) if request.prune else 0)
         await self._emit(plan.event())
@@ -235,9 +240,8 @@ class Ingest:
                 self._left = True
             else:
                 # It is not noted, so the next ingest finds it to be new or changed.
-                await self._fail(
-                    path, one_line(state.reason or problem or "the database has no such document")
-                )
+                reason = state.reason or problem or "the database has no such document"
+                await self._fail(path, one_line(_CHUNK.sub("", reason)))
 
     async def _replace(self) -> None:
         """Remove the old versions of what is in. LightRAG removes nothing while

@@ -22,6 +22,8 @@ class Request:
     patterns: Sequence[str]
     recursive: bool = True
     prune: bool = False
+    #: Also where no file at all is left.
+    prune_all: bool = False
     dry_run: bool = False
 
     def check(self, sources: Sequence[str]) -> None:
@@ -69,15 +71,29 @@ class Plan:
         work = [(file, False) for file in self.new] + [(file, True) for file in self.changed]
         return sorted(work, key=lambda entry: entry[0].path)
 
+    def check(self, request: Request) -> None:
+        """Refuse to remove everything that came from a place with no file in
+        it: more likely than that somebody deleted all of them is that a disk
+        is not mounted, or that the folder was moved."""
+        if request.prune and not request.prune_all and not request.dry_run and self.missing and not self.seen:
+            count = len(self.missing)
+            raise EngineError(
+                f"no file is left in {', '.join(request.paths)}:"
+                f" {'the document' if count == 1 else f'all {count} documents'} from there would be removed",
+                "see whether the folder is there and mounted; --prune-all removes them all the same",
+                WRONG_USE,
+            )
+
     def event(self) -> dict[str, Any]:
         """What a client is told before anything is done."""
         work = self.work()
         return {
             "event": "plan",
-            "files": len(work) + self.unchanged,
+            "files": len(work) + self.unchanged + len(self.skipped),
             "new": len(self.new),
             "changed": len(self.changed),
             "unchanged": self.unchanged,
+            "skipped": len(self.skipped),
             "missing": len(self.missing),
             "unfit": self.unfit,
             "bytes": sum(file.size for file, _ in work),

@@ -26,7 +26,7 @@ def events(quiet: bool, dry_run: bool) -> Callable[[Message], None]:
         if kind == "plan" and not quiet:
             print(
                 f"{event['files']} files: {event['new']} new, {event['changed']} changed,"
-                f" {event['unchanged']} unchanged, {event['missing']} gone from disk"
+                f" {event['unchanged']} unchanged, {event['skipped']} skipped, {event['missing']} gone from disk"
             )
         elif kind == "file":
             if quiet and event["status"] != "failed":

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .chunking import split_breadcrumb
-from .errors import EMPTY, NOTHING, WRONG_USE, EngineError, one_line
+from .errors import EMPTY, FAILED_ALL, NOTHING, WRONG_USE, EngineError, one_line
 from .log import log
 from .store import Store
 
@@ -45,8 +45,10 @@ async def answer(store: Store, question: Question, said: Said | None = None) -> 
     check(question)
     started = time.monotonic()
     sources: list[dict[str, Any]] = []
-    if (await store.document_counts())["processed"] == 0:
-        text = EMPTY
+    documents = await store.document_counts()
+    if documents["processed"] == 0:
+        failed = documents["failed"]
+        text = FAILED_ALL.format(f"{failed} document{'s' * (failed != 1)}") if failed else EMPTY
     elif store.settings.offline:
         text, sources = await _offline(store, question)
     else:

@@ -62,6 +62,7 @@ def make_parser() -> _Parser:
     ingest.add_argument("--recursive", action=argparse.BooleanOptionalAction, default=True)
     ingest.add_argument("--backend", default="postgres", choices=("postgres",))
     ingest.add_argument("--prune", action="store_true", help="remove documents whose file is gone")
+    ingest.add_argument("--prune-all", action="store_true", help="even where no file at all is left")
     ingest.add_argument("--dry-run", action="store_true", help="only say what would be done")
     ingest.add_argument("--json", action="store_true", help="one JSON object per line")
     ingest.add_argument("--quiet", action="store_true", help="only the summary and failures")

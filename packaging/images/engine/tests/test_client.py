@@ -122,6 +122,7 @@ class Played(unittest.TestCase):
                 "new": 1,
                 "changed": 0,
                 "unchanged": 0,
+                "skipped": 0,
                 "missing": 0,
                 "bytes": 1,
             }
@@ -147,7 +148,7 @@ class Played(unittest.TestCase):
         self.assertEqual(
             self.asked[0],
             {"command": "ingest", "paths": ["/a", "/b"], "patterns": ["*.x", "*.y"], "recursive": False,
-             "prune": False, "dry_run": False, "reindex": False},
+             "prune": False, "prune_all": False, "dry_run": False, "reindex": False},
         )  # fmt: skip
         done = self.command("ingest")
         self.assertIn("3 processed", done.stdout)

@@ -191,6 +191,23 @@ class Incremental(EngineCase):
         self.assertNotIn("Zebulon", self.nodes())
         self.assertIn("Dublin", self.nodes())
 
+    def test_an_empty_place_is_not_pruned_unasked(self) -> None:
+        """A disk that is not mounted leaves an empty folder."""
+        self.write("a/one.md", "Text one is about trains.\n")
+        self.write("b/two.md", "Text two is about ships.\n")
+        self.ingest()
+        (self.sources / "a/one.md").unlink()
+        place = ["ingest", "--json", "--path", str(self.sources / "a")]
+        refused = self.command(*place, "--prune")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("the document from there would be removed", refused.stderr)
+        self.assertIn("--prune-all", refused.stderr)
+        self.assertEqual(self.status()["documents"]["processed"], 2)
+        told = json.loads(self.command(*place, "--prune", "--dry-run").stdout.splitlines()[-1])
+        self.assertEqual(told["missing"], 1)
+        done = json.loads(self.command(*place, "--prune-all").stdout.splitlines()[-1])
+        self.assertEqual((done["deleted"], done["documents"]["processed"]), (1, 1))
+
     def test_another_folder_is_not_missing(self) -> None:
         self.write("a/one.md", "Text one is about trains.\n")
         self.write("b/two.md", "Text two is about ships.\n")
