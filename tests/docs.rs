@@ -52,7 +52,7 @@ fn the_commands() {
     let mut command = Cli::command().term_width(90);
     command.build();
     let mut text = String::from(
-        "# The commands\n\nWhat `ragpod help` and `ragpod help COMMAND` print; the manual pages say the \
+        "# The commands\n\nWhat `ragpod help` and `ragpod help COMMAND` print, without the options that all have; the manual pages say the \
          same.\n",
     );
     tell(&mut text, &mut command, "ragpod");
