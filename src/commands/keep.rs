@@ -118,6 +118,7 @@ fn list(front: &Front<'_>, name: &Name) -> Result<ExitCode> {
 
 pub(super) async fn restore(front: &Front<'_>, args: &Restore) -> Result<ExitCode> {
     if manifests::exists(front.env, &args.name) {
+        restoring::check(&args.file)?;
         front.confirm(&format!("this replaces all data of {}", args.name), args.yes)?;
     }
     let waiting = Waiting { timeout: args.timeout, wait: true };

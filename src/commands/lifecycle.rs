@@ -31,6 +31,10 @@ fn at_once() -> usize {
 /// The named instances, or all: those with a manifest for `up`, those that are installed otherwise.
 fn chosen(front: &Front<'_>, which: &Which, all: All) -> Result<Vec<Name>> {
     if !which.all {
+        // A mistyped name is found before anything is done with the others.
+        for name in &which.names {
+            ops::manifests::require_known(front.env, name)?;
+        }
         return Ok(which.names.clone());
     }
     let names = match all {
@@ -170,6 +174,10 @@ pub(super) async fn down(front: &Front<'_>, args: &Down) -> Result<ExitCode> {
 }
 
 pub(super) async fn rm(front: &Front<'_>, args: &Remove) -> Result<ExitCode> {
+    // Who is asked whether to delete it should know that it is there.
+    for name in &args.names {
+        ops::down::check(front.quiet(), name)?;
+    }
     if args.data {
         front.confirm(&deletion(&args.names, "all data and secrets"), args.yes)?;
     }

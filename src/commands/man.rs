@@ -31,8 +31,15 @@ pub(super) fn pages(front: &Front<'_>, dir: Option<&Utf8Path>) -> Result<ExitCod
     let mut command = Cli::command();
     command.build();
     write_pages(dir, &command, "ragpod")?;
-    let file = dir.join("ragpod.toml.5");
+    // Where man(1) looks for pages of that section.
+    let five = match (dir.file_name(), dir.parent()) {
+        (Some("man1"), Some(parent)) => parent.join("man5"),
+        _ => dir.to_owned(),
+    };
+    fs::create_dir_all(&five).map_err(|e| Error::io("make", &five, &e))?;
+    let file = five.join("ragpod.toml.5");
     fs::write(&file, reference::page()).map_err(|e| Error::io("write", &file, &e))?;
+    front.printer.say(&format!("wrote the manual pages into {dir}, and {file}"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -83,6 +83,9 @@ fn say(front: &Front<'_>, created: &Created) {
     for key in &created.secrets {
         front.printer.say(&format!("stored the secret {key} in Podman"));
     }
+    for line in &created.env_file {
+        front.printer.say(&format!("  {line}"));
+    }
     for finding in &created.compose {
         match finding.outcome {
             Outcome::Warning => front.printer.warn(&finding.to_string()),

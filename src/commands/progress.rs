@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use owo_colors::OwoColorize;
 
 use crate::ops::progress::{Phase, Progress};
@@ -166,9 +166,13 @@ impl Progress for Live<'_> {
         let mut slot = self.bar.borrow_mut();
         let bar = slot.get_or_insert_with(|| {
             let bar = self.bars.borrow().add(ProgressBar::new(total));
-            let template = "{bar:28} {pos}/{len} {per_sec} {eta} left  {wide_msg}";
+            let template = "{bar:28} {pos}/{len} {rate} {eta} left  {wide_msg}";
             if let Ok(style) = ProgressStyle::with_template(template) {
-                bar.set_style(style);
+                let rate = |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+                    // A terminal that is gone takes nothing more.
+                    let _ = write!(out, "{:.1}/s", state.per_sec());
+                };
+                bar.set_style(style.with_key("rate", rate));
             }
             bar
         });

@@ -175,13 +175,13 @@ fn one(front: &Front<'_>, i: &InstanceStatus) -> Result<()> {
         ))?;
     }
     if let Some(at) = &i.last_ingest {
-        // As the engine writes it where it is no time.
-        let at = at.parse::<jiff::Timestamp>().map_or_else(|_| at.clone(), when);
-        front.printer.data(&format!("  last ingest: {at}\n"))?;
+        front.printer.data(&format!("  last ingest: {}\n", moment(at)))?;
     }
     for chore in &i.schedule {
-        let when =
-            chore.last.as_ref().map_or_else(|| "not yet".to_owned(), |at| format!("last {at}"));
+        let when = chore
+            .last
+            .as_ref()
+            .map_or_else(|| "not yet".to_owned(), |at| format!("last {}", moment(at)));
         let now = if chore.active { ", at work" } else { "" };
         let line = match &chore.failed {
             Some(why) => format!("{when}, {} {why}", "failed:".red()),
@@ -210,6 +210,11 @@ fn since(seconds: u64) -> String {
 }
 
 /// `2026-11-24 20:01:07 CET, 3min ago`, in the local time zone.
+/// A time as it was noted; as it stands where it is no time.
+fn moment(at: &str) -> String {
+    at.parse::<jiff::Timestamp>().map_or_else(|_| at.to_owned(), when)
+}
+
 fn when(at: jiff::Timestamp) -> String {
     let ago = ServiceStatus::ago(u64::try_from(at.as_second()).unwrap_or(0));
     let zoned = at.to_zoned_datetime(jiff::tz::TimeZone::system());

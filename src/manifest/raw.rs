@@ -141,6 +141,7 @@ fn syntax_message(message: &str) -> String {
 
 fn unknown_section(log: &Log<'_>, name: &str, at: usize) {
     let hint = match keys::nearest(name, SECTIONS.iter().copied()) {
+        Some("source") => "did you mean [[source]]?".to_owned(),
         Some(section) => format!("did you mean [{section}]?"),
         None => match KEYS.iter().find(|k| k.split_once('.').is_some_and(|(_, k)| k == name)) {
             Some(key) => format!("did you mean {key}?"),

@@ -63,8 +63,34 @@ fn pattern(raw: &RawSource, log: &Log<'_>) -> Result<Option<Text>, ()> {
             log.add(field.at, KEY, "it leaves its source with ..", None);
             return Err(());
         }
+        if let Some(open) = unclosed(pattern.as_str()) {
+            let hint = "a glob such as **/*.md, *.{md,txt} or [a-c]*.md".to_owned();
+            log.add(field.at, KEY, format!("its '{open}' is not closed"), Some(hint));
+            return Err(());
+        }
     }
     Ok(pattern)
+}
+
+/// The bracket that a glob opens and does not close.
+fn unclosed(pattern: &str) -> Option<char> {
+    let mut rest = pattern;
+    let mut braces = 0_usize;
+    while let Some(at) = rest.find(['[', '{', '}']) {
+        let (_, from) = rest.split_at(at);
+        rest = from.get(1..).unwrap_or_default();
+        match from.chars().next() {
+            // A set has at least one character, which may be the one that ends it.
+            Some('[') => {
+                let end = rest.char_indices().skip(1).find(|(_, c)| *c == ']');
+                let Some((end, _)) = end else { return Some('[') };
+                rest = rest.get(end..).unwrap_or_default();
+            }
+            Some('{') => braces += 1,
+            _ => braces = braces.saturating_sub(1),
+        }
+    }
+    (braces > 0).then_some('{')
 }
 
 fn first_mount(raw: &RawSource, log: &Log<'_>) -> Result<Utf8PathBuf, ()> {
@@ -124,4 +150,23 @@ fn default_name(path: &Utf8Path) -> String {
     }
     name.truncate(64);
     name.trim_matches(['-', '.']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_that_are_not_closed() {
+        for good in ["**/*.md", "*.{md,txt}", "[a-c]*", "[]]x", "[!]]", "a]b}", "{a,{b,c}}", "[{]x"]
+        {
+            assert_eq!(unclosed(good), None, "{good}");
+        }
+        for bad in ["[a", "x[", "[]", "ü[ü"] {
+            assert_eq!(unclosed(bad), Some('['), "{bad}");
+        }
+        for bad in ["*.{md,txt", "{a,{b}", "[a]{"] {
+            assert_eq!(unclosed(bad), Some('{'), "{bad}");
+        }
+    }
 }

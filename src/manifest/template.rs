@@ -38,6 +38,25 @@ impl New {
         kind.and_then(|k| k.parse().ok()).unwrap_or_default()
     }
 
+    /// What to say of the models that the manifest gets because nobody named any: a deployment or
+    /// a server may call its own otherwise.
+    #[must_use]
+    pub fn guessed_models(&self) -> Option<String> {
+        let kind = self.provider_kind();
+        let (llm, embedding, _) = models(kind);
+        let guessed: Vec<String> =
+            [("provider.llm_model", llm), ("provider.embedding_model", embedding)]
+                .iter()
+                .filter(|(key, model)| !model.is_empty() && !self.has(key))
+                .map(|(key, model)| format!("{key} = {model}"))
+                .collect();
+        let whose = match kind {
+            ProviderKind::Azure => "it must be the name of a deployment of yours",
+            _ => "correct it where the provider has it not",
+        };
+        (!guessed.is_empty()).then(|| format!("nobody named {}: {whose}", guessed.join(" and ")))
+    }
+
     /// A source folder and the files in it.
     pub fn source(&mut self, path: impl Into<String>, pattern: Option<String>) {
         self.sources.push((path.into(), pattern));
@@ -171,6 +190,16 @@ pub fn open_points(instance: &Instance) -> Vec<String> {
     points
 }
 
+/// Models that each kind is likely to have, as TOML, and the dimension of the second: the engine
+/// asks for both.
+fn models(kind: ProviderKind) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        ProviderKind::Offline => ("", "", ""),
+        ProviderKind::Ollama => ("\"llama3.1\"", "\"nomic-embed-text\"", "768"),
+        _ => ("\"gpt-4.1-mini\"", "\"text-embedding-3-small\"", "1536"),
+    }
+}
+
 /// The text of a new manifest. [`super::parse`] accepts it, unless a value that was asked for is
 /// impossible: then it says so.
 #[must_use]
@@ -266,12 +295,7 @@ impl Writer<'_> {
         self.key("provider.base_url", &url, None);
         let azure = kind == ProviderKind::Azure;
         self.key("provider.api_version", if azure { "\"2024-02-15-preview\"" } else { "" }, None);
-        // Models that each kind is likely to have: the engine asks for both.
-        let (llm, embedding, dim) = match kind {
-            ProviderKind::Offline => ("", "", ""),
-            ProviderKind::Ollama => ("\"llama3.1\"", "\"nomic-embed-text\"", "768"),
-            _ => ("\"gpt-4.1-mini\"", "\"text-embedding-3-small\"", "1536"),
-        };
+        let (llm, embedding, dim) = models(kind);
         self.key("provider.llm_model", llm, None);
         self.key("provider.embedding_model", embedding, None);
         // The dimension goes with the model: that of another one is the engine's to know.

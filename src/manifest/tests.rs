@@ -276,7 +276,7 @@ proptest::proptest! {
         let mut new = new();
         new.provider(ProviderKind::OpenAi);
         new.set_text("provider.llm_model", &model);
-        new.source(path.clone(), Some(model.replace(['/', '.'], "_")));
+        new.source(path.clone(), Some(model.replace(['/', '.', '[', '{'], "_")));
         new.env("X".parse().unwrap(), env.parse().unwrap());
         let text = template(&new);
         let instance = read(&text).map_err(|p| {

@@ -10,7 +10,10 @@ use crate::error::{Error, Kind, Result};
 use crate::install::{State, atomic_write};
 use crate::manifest::compose::Deployment;
 pub use crate::manifest::compose::{Finding, Outcome};
-use crate::manifest::{self, New, Problem, env_file, env_file::Split};
+use crate::manifest::{
+    self, New, Problem, env_file,
+    env_file::{Fate, Split},
+};
 use crate::model::{EnvName, Name, ProviderKind, SecretKey};
 use crate::podman::Podman;
 
@@ -44,6 +47,9 @@ pub struct Created {
     pub secrets: Vec<SecretKey>,
     /// What was not understood or left out.
     pub notes: Vec<String>,
+    /// What became of each variable of an env file that was taken over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub env_file: Vec<String>,
     /// What became of each thing in a compose folder.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub compose: Vec<Finding>,
@@ -73,7 +79,7 @@ pub async fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
         .map(|place| compose::read(ctx.env, place, chosen(wish)))
         .transpose()?;
     let data = deployment.as_ref().is_some_and(|d| d.database.is_some());
-    let Described { new, secrets: found, ignored, findings } = describe(wish, deployment)?;
+    let Described { new, secrets: found, ignored, told, findings } = describe(wish, deployment)?;
     let text = manifest::template(&new);
     // What we write is what we read: the template goes through the same door as an edited file.
     let instance = manifest::parse(&text, file.as_str(), &ctx.env.home)
@@ -108,6 +114,9 @@ pub async fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
             "data of an earlier {name} is still here and will be used; its manifest was {kept}"
         ));
     }
+    if let Some(guess) = new.guessed_models() {
+        notes.push(guess);
+    }
     let mut next: Vec<String> =
         manifest::open_points(&instance).iter().map(|p| format!("in {file}: {p}")).collect();
     for key in instance.secret_keys() {
@@ -128,6 +137,7 @@ pub async fn create(ctx: Ctx<'_>, wish: &Wish) -> Result<Created> {
         manifest: file,
         secrets: found.into_iter().map(|(key, _)| key).collect(),
         notes,
+        env_file: told,
         compose: findings,
         next,
     })
@@ -157,6 +167,7 @@ struct Described {
     new: New,
     secrets: Vec<(SecretKey, SecretString)>,
     ignored: Vec<(EnvName, String)>,
+    told: Vec<String>,
     findings: Vec<Finding>,
 }
 
@@ -175,9 +186,10 @@ fn describe(wish: &Wish, deployment: Option<Deployment>) -> Result<Described> {
     let mut new = New::named(wish.name.clone());
     let mut described = Split::default();
     let mut findings = Vec::new();
+    let mut told = Vec::new();
     let mut sources = Vec::new();
     if let Some(file) = &wish.env_file {
-        described = split_env_file(file, chosen(wish))?;
+        described = split_env_file(file, chosen(wish), &mut told)?;
         sources.extend(described.source.take());
     }
     if let Some(deployment) = deployment {
@@ -215,17 +227,34 @@ fn describe(wish: &Wish, deployment: Option<Deployment>) -> Result<Described> {
     for set in &wish.set {
         new.set_arg(set)?;
     }
-    Ok(Described { new, secrets: described.secrets, ignored: described.ignored, findings })
+    Ok(Described { new, secrets: described.secrets, ignored: described.ignored, told, findings })
 }
 
-fn split_env_file(file: &Utf8Path, chosen: Option<ProviderKind>) -> Result<Split> {
+fn split_env_file(
+    file: &Utf8Path,
+    chosen: Option<ProviderKind>,
+    told: &mut Vec<String>,
+) -> Result<Split> {
     let bytes = fs::read(file).map_err(|e| Error::io("read", file, &e))?;
     let vars = env_file::parse(&bytes, file.as_str()).map_err(|p| {
         let mut error = Problem::into_error(&p);
         error.kind = Kind::Usage;
         error.hint(format!("correct {file}, then run the same command again"))
     })?;
-    Ok(env_file::split_for(vars, chosen))
+    let names: Vec<EnvName> = vars.iter().map(|var| var.name.clone()).collect();
+    let split = env_file::split_for(vars, chosen);
+    told.extend(names.iter().zip(&split.fates).filter_map(|(name, fate)| {
+        let place = match fate {
+            Fate::Key(key) => format!("taken into {key}"),
+            Fate::Secret(key) => format!("stored as the secret {key}"),
+            Fate::Source => "taken into a [[source]]".to_owned(),
+            Fate::Env => format!("passed on to the engine: env.{name}"),
+            // Told as a warning.
+            Fate::LeftOut(_) => return None,
+        };
+        Some(format!("{name}: {place}"))
+    }));
+    Ok(split)
 }
 
 /// A `--source` argument with the folder's whole path: on a command line `notes` means the one in
@@ -257,7 +286,10 @@ fn refused(name: &Name, problems: &[Problem]) -> Error {
         })
         .fold(error, Error::cause);
     match problems.iter().find(|p| manifest::KEYS.contains(&p.key.as_str())) {
-        Some(p) => error.hint(format!("give it yourself: --set {}=VALUE", p.key)),
+        Some(p) if p.key.starts_with("source.") => {
+            error.hint("give another one: --source DIR[:PATTERN]")
+        }
+        Some(p) => error.hint(format!("give it another value: --set {}=VALUE", p.key)),
         None => error,
     }
 }

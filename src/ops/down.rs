@@ -24,15 +24,15 @@ pub async fn down(ctx: Ctx<'_>, name: &Name, volumes: bool) -> Result<()> {
     down_locked(ctx, &podman, &bus, name, volumes, &redo).await
 }
 
+/// Fails unless there is something of that name to be removed; nothing is touched.
+pub fn check(ctx: Ctx<'_>, name: &Name) -> Result<()> {
+    require(ctx, name).map(drop)
+}
+
 /// Fails unless there is something of that name on the host: a manifest, units, or what an
 /// earlier `rm` left.
 fn require(ctx: Ctx<'_>, name: &Name) -> Result<Podman> {
-    let there = manifests::exists(ctx.env, name)
-        || !UnitDir::new(ctx.env).parts_of(name)?.is_empty()
-        || State::exists(&ctx.env.state(), name);
-    if !there {
-        return Err(manifests::no_instance(ctx.env, name));
-    }
+    manifests::require_known(ctx.env, name)?;
     let podman = Podman::new();
     podman.supported()?;
     Ok(podman)

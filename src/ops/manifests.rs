@@ -7,7 +7,7 @@ use fs_err as fs;
 
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::install::UnitDir;
+use crate::install::{State, UnitDir};
 use crate::manifest::{self, Problem};
 use crate::model::{Instance, Name, Part};
 
@@ -74,6 +74,14 @@ pub fn exists(env: &Env, name: &Name) -> bool {
 /// Fails unless there is a manifest of that name.
 pub fn require(env: &Env, name: &Name) -> Result<()> {
     if exists(env, name) { Ok(()) } else { Err(no_instance(env, name)) }
+}
+
+/// Fails unless there is anything of that name: a manifest, units, or what `rm` left.
+pub fn require_known(env: &Env, name: &Name) -> Result<()> {
+    let known = exists(env, name)
+        || !UnitDir::new(env).parts_of(name)?.is_empty()
+        || State::exists(&env.state(), name);
+    if known { Ok(()) } else { Err(no_instance(env, name)) }
 }
 
 /// Reads and checks an instance's manifest.

@@ -12,9 +12,11 @@ impl Podman {
     pub fn version(&self) -> Result<PodmanVersion> {
         let text = self.cmd(["--version"]).stdout().map_err(|e| {
             if e.kind == Kind::Host {
-                Error::host("Podman is not installed, or not in PATH").hint(
-                    "install it, for example: sudo apt install podman, sudo dnf install podman",
-                )
+                Error::host("Podman is not installed, or not in PATH")
+                    .hint(
+                        "install it, for example: sudo apt install podman, sudo dnf install podman",
+                    )
+                    .hint(format!("5.0 or newer is in {NEW_ENOUGH}"))
             } else {
                 Error::host("Podman does not run").cause(e.to_string())
             }

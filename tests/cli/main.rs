@@ -276,6 +276,9 @@ fn completions_and_manual_pages() {
         assert!(text.contains(&format!(".TH {title}")), "{page}");
     }
     assert!(!dir.join("ragpod-scheduled.1").exists(), "what systemd runs has a page for people");
+    // Where man(1) looks, each section has a folder.
+    home.ok(&["man", home.path().join("share/man1").to_str().unwrap()]);
+    assert!(home.path().join("share/man5/ragpod.toml.5").exists());
     assert!(home.ok(&["man"]).contains(".TH ragpod 1"));
 
     for shell in Shell::value_variants() {
@@ -347,7 +350,8 @@ fn env_files_that_are_refused() {
         assert!(!error.contains("HUNTER2"), "{error}");
         assert!(!home.manifest("demo").exists());
     }
-    home.fails(&["create", "demo", "--env-file", "/no/such/.env"], 1);
+    let error = home.fails(&["create", "demo", "--env-file", "/no/such/.env"], 1);
+    assert!(error.contains("see whether the path is right"), "{error}");
     assert!(!home.manifest("demo").exists());
 
     // Lines as Windows ends them are lines like others.
@@ -358,6 +362,20 @@ fn env_files_that_are_refused() {
         text.contains("TOP_K = \"40\"\n") && text.contains("database = \"specstory\"\n"),
         "{text}"
     );
+
+    // What became of each is told, and which models nobody has named.
+    std::fs::write(&file, b"AZURE_API_BASE=https://x.example/\nLLM_MODEL=mine\nTOP_K=9\n").unwrap();
+    let made =
+        home.ok(&["create", "demo", "--force", "--json", "--env-file", file.to_str().unwrap()]);
+    for told in [
+        "AZURE_API_BASE: taken into provider.base_url",
+        "LLM_MODEL: taken into provider.llm_model",
+        "TOP_K: passed on to the engine: env.TOP_K",
+        "nobody named provider.embedding_model = \\\"text-embedding-3-small\\\": it must be the name",
+    ] {
+        assert!(made.contains(told), "no {told:?} in {made}");
+    }
+    assert!(!made.contains("nobody named provider.llm_model"), "{made}");
 }
 
 #[test]

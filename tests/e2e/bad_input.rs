@@ -47,6 +47,17 @@ fn names() {
             .code(4)
             .tells("did you mean e2e-badn-taken?");
     }
+    // Before anything is done with the other one, and before anybody is asked to be sure.
+    for args in [
+        ["up", "e2e-badn-taken", "e2e-badn-takem"],
+        ["rm", "e2e-badn-taken", "e2e-badn-takem"],
+        ["rm", "--data", "e2e-badn-takem"],
+    ] {
+        unchanged("badn", || ragpod(&args)).code(4).tells("there is no instance e2e-badn-takem");
+    }
+    unchanged("badn", || ragpod(&["restore", "e2e-badn-taken", "/no/such.tar.zst"]))
+        .code(1)
+        .tells("/no/such.tar.zst");
 }
 
 #[test]

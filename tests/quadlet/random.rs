@@ -169,7 +169,8 @@ impl Random {
         let sources = (0..self.of(&(0..4usize))).map(|i| Source {
             path: self.path(i),
             name: (i > 0).then(|| format!("n{}{i}", self.word("abc0._-", 0))),
-            pattern: self.maybe(|r| format!("x{}", r.text().replace("..", "_"))),
+            pattern: self
+                .maybe(|r| format!("x{}", r.text().replace("..", "_").replace(['[', '{'], "_"))),
         });
         let sources: Vec<Source> = sources.collect();
         let containers = ["app", "postgres", "egress"];

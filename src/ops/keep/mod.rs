@@ -73,10 +73,11 @@ fn require_free(ctx: Ctx<'_>, podman: &Podman, name: &Name) -> Result<()> {
             .hint(hint))
     };
     let manifest = manifests::path(ctx.env, name);
-    let remove = format!("or remove what has it: ragpod rm {name} --data");
     if manifest.exists() {
-        return taken(format!("its manifest is {manifest}"), remove);
+        let look = format!("or see what it is: ragpod status {name}");
+        return taken(format!("its manifest is {manifest}"), look);
     }
+    let remove = format!("or delete them: ragpod rm {name} --data");
     if State::exists(&ctx.env.state(), name) || !UnitDir::new(ctx.env).parts_of(name)?.is_empty() {
         return taken(format!("data of an earlier {name} is still here"), remove);
     }

@@ -45,6 +45,11 @@ pub struct Restored {
     pub documents: Option<Documents>,
 }
 
+/// Fails unless the file begins as a backup does; nothing is touched.
+pub fn check(file: &Utf8Path) -> Result<()> {
+    Archive::open(file).map(drop)
+}
+
 /// Restores a backup. Everything of it is read and checked before anything is touched; into an
 /// instance that is there, it is restored beside the old data, counted, and then takes their place.
 ///
