@@ -198,8 +198,7 @@ class Incremental(EngineCase):
         self.ingest()
         (self.sources / "a/one.md").unlink()
         place = ["ingest", "--json", "--path", str(self.sources / "a")]
-        refused = self.command(*place, "--prune")
-        self.assertEqual(refused.returncode, 2)
+        refused = self.command(*place, "--prune", check=2)
         self.assertIn("the document from there would be removed", refused.stderr)
         self.assertIn("--prune-all", refused.stderr)
         self.assertEqual(self.status()["documents"]["processed"], 2)
