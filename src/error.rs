@@ -150,7 +150,6 @@ impl Error {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 error.hint(format!("make it writable for you: ls -ld {path}"))
             }
-            io::ErrorKind::NotFound => error.hint("see whether the path is right"),
             _ => error,
         }
     }

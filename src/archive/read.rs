@@ -34,7 +34,9 @@ impl Archive {
     /// [`Kind::Io`] when it cannot be read, [`Kind::Failed`] when it is no backup.
     pub fn open(path: &Utf8Path) -> Result<Self> {
         let failed = |e: &io::Error| Error::io("read", path, e);
-        let mut file = File::open(path).map_err(|e| failed(&e))?;
+        let mut file = File::open(path).map_err(|e| {
+            failed(&e).hint("see which backups there are: ragpod backup NAME --list")
+        })?;
         if file.metadata().is_ok_and(|m| m.is_dir()) {
             return Err(foreign(path).cause("it is a directory"));
         }

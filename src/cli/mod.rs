@@ -321,8 +321,8 @@ pub enum Verb {
     Doctor(Doctor),
     /// Print a completion script
     #[command(after_help = "Examples:\n  dir=~/.local/share/bash-completion/completions; \
-        mkdir -p $dir && ragpod completions bash > $dir/ragpod\n  dir=~/.config/fish/completions; \
-        mkdir -p $dir && ragpod completions fish > $dir/ragpod.fish")]
+        mkdir -p $dir && ragpod completions bash > $dir/ragpod\n  mkdir -p ~/.config/fish/completions && \
+        ragpod completions fish > ~/.config/fish/completions/ragpod.fish")]
     Completions {
         /// The shell to complete in
         shell: clap_complete::Shell,

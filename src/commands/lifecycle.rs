@@ -176,7 +176,7 @@ pub(super) async fn down(front: &Front<'_>, args: &Down) -> Result<ExitCode> {
 pub(super) async fn rm(front: &Front<'_>, args: &Remove) -> Result<ExitCode> {
     // Who is asked whether to delete it should know that it is there.
     for name in &args.names {
-        ops::down::check(front.quiet(), name)?;
+        ops::manifests::require_known(front.env, name)?;
     }
     if args.data {
         front.confirm(&deletion(&args.names, "all data and secrets"), args.yes)?;

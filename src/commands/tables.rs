@@ -209,12 +209,12 @@ fn since(seconds: u64) -> String {
         .map_or_else(|| "-".to_owned(), when)
 }
 
-/// `2026-11-24 20:01:07 CET, 3min ago`, in the local time zone.
 /// A time as it was noted; as it stands where it is no time.
 fn moment(at: &str) -> String {
     at.parse::<jiff::Timestamp>().map_or_else(|_| at.to_owned(), when)
 }
 
+/// `2026-11-24 20:01:07 CET, 3min ago`, in the local time zone.
 fn when(at: jiff::Timestamp) -> String {
     let ago = ServiceStatus::ago(u64::try_from(at.as_second()).unwrap_or(0));
     let zoned = at.to_zoned_datetime(jiff::tz::TimeZone::system());

@@ -28,6 +28,7 @@ use camino::Utf8Path;
 
 pub use keys::KEYS;
 pub use problem::Problem;
+pub(crate) use source::{BRACKETS, unclosed};
 pub use template::{New, open_points, template};
 
 use crate::model::Instance;

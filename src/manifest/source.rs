@@ -64,7 +64,7 @@ fn pattern(raw: &RawSource, log: &Log<'_>) -> Result<Option<Text>, ()> {
             return Err(());
         }
         if let Some(open) = unclosed(pattern.as_str()) {
-            let hint = "a glob such as **/*.md, *.{md,txt} or [a-c]*.md".to_owned();
+            let hint = BRACKETS.to_owned();
             log.add(field.at, KEY, format!("its '{open}' is not closed"), Some(hint));
             return Err(());
         }
@@ -72,8 +72,13 @@ fn pattern(raw: &RawSource, log: &Log<'_>) -> Result<Option<Text>, ()> {
     Ok(pattern)
 }
 
-/// The bracket that a glob opens and does not close.
-fn unclosed(pattern: &str) -> Option<char> {
+/// What to say of such a glob.
+pub(crate) const BRACKETS: &str =
+    "write it like *.{md,txt} or [a-c]*.md; a bracket itself is [[] or [{]";
+
+/// The bracket that a glob opens and does not close. The engine would take it as a character, and
+/// find nothing.
+pub(crate) fn unclosed(pattern: &str) -> Option<char> {
     let mut rest = pattern;
     let mut braces = 0_usize;
     while let Some(at) = rest.find(['[', '{', '}']) {

@@ -51,10 +51,10 @@ impl New {
                 .map(|(key, model)| format!("{key} = {model}"))
                 .collect();
         let whose = match kind {
-            ProviderKind::Azure => "it must be the name of a deployment of yours",
-            _ => "correct it where the provider has it not",
+            ProviderKind::Azure => "these must be names of deployments of yours",
+            _ => "correct them if the provider calls its models otherwise",
         };
-        (!guessed.is_empty()).then(|| format!("nobody named {}: {whose}", guessed.join(" and ")))
+        (!guessed.is_empty()).then(|| format!("guessed {}: {whose}", guessed.join(" and ")))
     }
 
     /// A source folder and the files in it.

@@ -36,6 +36,13 @@ pub struct Wish {
     pub force: bool,
 }
 
+impl Wish {
+    /// Whether `--set` gives this key.
+    fn sets(&self, key: &str) -> bool {
+        self.set.iter().any(|set| set.split_once('=').is_some_and(|(k, _)| k.trim() == key))
+    }
+}
+
 /// What was made.
 #[derive(Debug, Serialize)]
 pub struct Created {
@@ -189,7 +196,7 @@ fn describe(wish: &Wish, deployment: Option<Deployment>) -> Result<Described> {
     let mut told = Vec::new();
     let mut sources = Vec::new();
     if let Some(file) = &wish.env_file {
-        described = split_env_file(file, chosen(wish), &mut told)?;
+        described = split_env_file(file, wish, &mut told)?;
         sources.extend(described.source.take());
     }
     if let Some(deployment) = deployment {
@@ -230,23 +237,24 @@ fn describe(wish: &Wish, deployment: Option<Deployment>) -> Result<Described> {
     Ok(Described { new, secrets: described.secrets, ignored: described.ignored, told, findings })
 }
 
-fn split_env_file(
-    file: &Utf8Path,
-    chosen: Option<ProviderKind>,
-    told: &mut Vec<String>,
-) -> Result<Split> {
-    let bytes = fs::read(file).map_err(|e| Error::io("read", file, &e))?;
+/// An env file's variables, sorted; `told` gets what becomes of each that is not left out.
+fn split_env_file(file: &Utf8Path, wish: &Wish, told: &mut Vec<String>) -> Result<Split> {
+    let bytes = fs::read(file).map_err(|e| {
+        Error::io("read", file, &e).hint("name a file that is there: --env-file FILE")
+    })?;
     let vars = env_file::parse(&bytes, file.as_str()).map_err(|p| {
         let mut error = Problem::into_error(&p);
         error.kind = Kind::Usage;
         error.hint(format!("correct {file}, then run the same command again"))
     })?;
     let names: Vec<EnvName> = vars.iter().map(|var| var.name.clone()).collect();
-    let split = env_file::split_for(vars, chosen);
+    let split = env_file::split_for(vars, chosen(wish));
     told.extend(names.iter().zip(&split.fates).filter_map(|(name, fate)| {
         let place = match fate {
+            Fate::Key(key) if wish.sets(key) => format!("not used: --set gives {key}"),
             Fate::Key(key) => format!("taken into {key}"),
             Fate::Secret(key) => format!("stored as the secret {key}"),
+            Fate::Source if !wish.sources.is_empty() => "not used: --source is given".to_owned(),
             Fate::Source => "taken into a [[source]]".to_owned(),
             Fate::Env => format!("passed on to the engine: env.{name}"),
             // Told as a warning.

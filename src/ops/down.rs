@@ -24,11 +24,6 @@ pub async fn down(ctx: Ctx<'_>, name: &Name, volumes: bool) -> Result<()> {
     down_locked(ctx, &podman, &bus, name, volumes, &redo).await
 }
 
-/// Fails unless there is something of that name to be removed; nothing is touched.
-pub fn check(ctx: Ctx<'_>, name: &Name) -> Result<()> {
-    require(ctx, name).map(drop)
-}
-
 /// Fails unless there is something of that name on the host: a manifest, units, or what an
 /// earlier `rm` left.
 fn require(ctx: Ctx<'_>, name: &Name) -> Result<Podman> {

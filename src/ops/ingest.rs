@@ -59,6 +59,9 @@ pub struct Summary {
     pub deleted: u64,
     /// Documents whose file is gone and that were kept.
     pub missing: u64,
+    /// Places in the container with no file left in them, whose documents `--prune` has kept.
+    #[serde(default)]
+    pub unpruned: Vec<String>,
     /// Files that no text could be read from, with why.
     #[serde(skip_deserializing)]
     pub skipped: Vec<Reason>,
@@ -112,6 +115,7 @@ impl Summary {
         self.unchanged += other.unchanged;
         self.deleted += other.deleted;
         self.missing += other.missing;
+        self.unpruned.extend(other.unpruned);
         self.failed.extend(other.failed);
         self.seconds += other.seconds;
         self.documents = other.documents;
@@ -175,7 +179,14 @@ impl Summary {
         if let Some(unfit) = self.unfit() {
             text.push_str(&unfit);
         }
-        if self.missing > 0 {
+        for place in &self.unpruned {
+            text.push_str(&format!(
+                "no file is left in {place}, so its documents stay: see whether the folder is there and \
+                 mounted; if they are to go: ragpod ingest {} --path {place} --prune --yes\n",
+                self.instance
+            ));
+        }
+        if self.missing > 0 && self.unpruned.is_empty() {
             text.push_str(&format!(
                 "{} documents have no file any more; remove them: ragpod ingest {} --prune\n",
                 self.missing, self.instance
@@ -261,10 +272,7 @@ pub(super) async fn ingest_into(
                     .hint(format!("see its log: ragpod logs {name} -n 50 app")));
             }
             (Some(e), None) if inner == 2 => {
-                let e = refused(format!("{name} does not ingest that"), inner, e);
-                let guarded = e.hints().iter().any(|hint| hint.contains("--prune-all"));
-                let all = format!("if they are to go: ragpod ingest {name} --prune --yes");
-                return Err(if guarded { e.hint(all) } else { e });
+                return Err(refused(format!("{name} does not ingest that"), inner, e));
             }
             (Some(e), None) => {
                 return Err(refused(format!("the ingest into {name} did not finish"), inner, e)

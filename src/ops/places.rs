@@ -4,6 +4,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use super::ingest::Wish;
 use crate::error::{Error, Kind, Result};
+use crate::manifest;
 use crate::model::{FIRST_SOURCE, Instance, MORE_SOURCES, Source};
 
 /// A folder or file as the app container sees it, with its pattern.
@@ -12,7 +13,7 @@ pub(super) type Place = (Utf8PathBuf, Option<String>);
 /// What is to be ingested: the wished paths, or all sources.
 ///
 /// # Errors
-/// [`Kind::Usage`] for a path that lies in no source, [`Kind::Manifest`] when there is no source.
+/// [`Kind::Usage`] for a path that lies in no source and a pattern with an open bracket, [`Kind::Manifest`] when there is no source.
 pub(super) fn places(instance: &Instance, home: &Utf8Path, wish: &Wish<'_>) -> Result<Vec<Place>> {
     let mut places = if wish.paths.is_empty() {
         instance
@@ -31,6 +32,10 @@ pub(super) fn places(instance: &Instance, home: &Utf8Path, wish: &Wish<'_>) -> R
         .hint("add to its manifest: [[source]] and path = \"~/some/folder\""));
     }
     if let Some(pattern) = wish.pattern {
+        if let Some(open) = manifest::unclosed(pattern) {
+            return Err(Error::usage(format!("--pattern {pattern}: its '{open}' is not closed"))
+                .hint(manifest::BRACKETS));
+        }
         for (_, own) in &mut places {
             *own = Some(pattern.to_owned());
         }

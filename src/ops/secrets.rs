@@ -46,7 +46,7 @@ pub fn read_value(input: impl Read) -> Result<SecretString> {
 fn check_value(mut bytes: Vec<u8>) -> Result<SecretString> {
     let refuse = |why: &str| {
         Err(Error::usage(format!("the value {why}"))
-            .hint("give it on standard input, in one line: … < FILE"))
+            .hint("give it in one line on standard input: ragpod secret set NAME KEY < FILE"))
     };
     if bytes.len() as u64 > MAX_BYTES {
         return refuse("is longer than 64 KiB");

@@ -1,6 +1,6 @@
 //! What Podman says of the containers and networks that are there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -150,7 +150,7 @@ impl Podman {
         let list = || -> Result<Vec<Container>> {
             Ok(self.ps_all()?.into_iter().filter(|c| c.state == "running").collect())
         };
-        let ids = |all: &Vec<Container>| all.iter().map(|c| c.id.clone()).collect::<Vec<_>>();
+        let ids = |all: &Vec<Container>| all.iter().map(|c| c.id.clone()).collect::<BTreeSet<_>>();
         let (containers, (described, inspected)) =
             settled(list, ids, |all| self.inspect(all.iter().filter_map(|c| c.names.first())))?;
         Ok(Running { containers, described, inspected })

@@ -1,7 +1,7 @@
 //! Podman secrets: values go in through standard input. They come out to look whether they are
 //! anywhere else, to be copied for another instance, and to be encrypted for a backup.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -37,13 +37,14 @@ impl Podman {
     /// The secrets of all instances with their values: two calls, and more where one goes between
     /// the two.
     pub fn secret_values(&self) -> Result<Vec<SecretValue>> {
-        let list = || -> Result<Vec<String>> {
-            let all = self.cmd(["secret", "ls", "--format", "{{.Name}}"]).stdout()?;
-            let ours = all.lines().map(str::trim).filter(|name| name.starts_with("hybridrag-"));
-            Ok(ours.map(str::to_owned).collect())
+        // By name, with the ids: one that is made again has another.
+        let list = || -> Result<BTreeMap<String, String>> {
+            let all = self.cmd(["secret", "ls", "--format", "{{.Name}} {{.ID}}"]).stdout()?;
+            let pairs = all.lines().filter_map(|line| line.trim().split_once(' '));
+            let ours = pairs.filter(|(name, _)| name.starts_with("hybridrag-"));
+            Ok(ours.map(|(name, id)| (name.to_owned(), id.to_owned())).collect())
         };
-        let (_, values) =
-            settled(list, Vec::clone, |names| self.secret_values_of(names.iter().cloned()))?;
+        let (_, values) = settled(list, BTreeMap::clone, |all| self.secret_values_of(all.keys()))?;
         Ok(values)
     }
 
@@ -136,7 +137,7 @@ mod tests {
     fn values_are_read_and_not_shown() {
         let (_dir, podman) = fake::podman(
             r#"case "$2" in
-            ls) printf 'other\nhybridrag-a.k.1\n';;
+            ls) printf 'other 1\nhybridrag-a.k.1 2\n';;
             inspect) echo '[{"Spec":{"Name":"hybridrag-a.k.1"},"SecretData":"s3cret-value"}]';;
             esac"#,
         );
@@ -150,7 +151,7 @@ mod tests {
     fn a_secret_that_goes_between_the_list_and_the_look_does_not_count() {
         let (_dir, podman) = fake::podman(
             r#"case "$*" in
-            *ls*) echo hybridrag-a.k.1; [ -e "$0.gone" ] || echo hybridrag-b.k.1;;
+            *ls*) echo hybridrag-a.k.1 1; [ -e "$0.gone" ] || echo hybridrag-b.k.1 2;;
             *hybridrag-b*) touch "$0.gone"; echo '[]'; echo 'Error: no such secret' >&2; exit 125;;
             *) echo '[{"Spec":{"Name":"hybridrag-a.k.1"},"SecretData":"v"}]';;
             esac"#,

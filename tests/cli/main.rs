@@ -351,7 +351,7 @@ fn env_files_that_are_refused() {
         assert!(!home.manifest("demo").exists());
     }
     let error = home.fails(&["create", "demo", "--env-file", "/no/such/.env"], 1);
-    assert!(error.contains("see whether the path is right"), "{error}");
+    assert!(error.contains("name a file that is there"), "{error}");
     assert!(!home.manifest("demo").exists());
 
     // Lines as Windows ends them are lines like others.
@@ -371,11 +371,14 @@ fn env_files_that_are_refused() {
         "AZURE_API_BASE: taken into provider.base_url",
         "LLM_MODEL: taken into provider.llm_model",
         "TOP_K: passed on to the engine: env.TOP_K",
-        "nobody named provider.embedding_model = \\\"text-embedding-3-small\\\": it must be the name",
+        "guessed provider.embedding_model = \\\"text-embedding-3-small\\\": these must be names",
     ] {
         assert!(made.contains(told), "no {told:?} in {made}");
     }
-    assert!(!made.contains("nobody named provider.llm_model"), "{made}");
+    assert!(!made.contains("guessed provider.llm_model"), "{made}");
+    let args = ["create", "demo", "--force", "--json", "--set", "provider.llm_model=other"];
+    let made = home.ok(&[&args[..], &["--env-file", file.to_str().unwrap()]].concat());
+    assert!(made.contains("LLM_MODEL: not used: --set gives provider.llm_model"), "{made}");
 }
 
 #[test]

@@ -221,11 +221,11 @@ fn an_empty_source_is_not_pruned_unasked() {
     one.ragpod("ingest", &[]).ok();
     sh(&format!("rm -r {}", one.folder())).ok();
     one.ragpod("ingest", &["--prune"])
-        .code(2)
-        .tells("no file is left in /data/projects: the document from there would be removed")
-        .tells("ragpod ingest e2e-eng-gone --prune --yes");
+        .code(1)
+        .says("no file is left in /data/projects, so its documents stay")
+        .says("ragpod ingest e2e-eng-gone --path /data/projects --prune --yes");
     assert_eq!(one.status()["documents"]["processed"], 1);
     one.ragpod("ingest", &["--yes"]).code(2);
-    one.ragpod("ingest", &["--prune", "--yes"]).ok().says("1 removed");
+    one.ragpod("ingest", &["--path", "/data/projects", "--prune", "--yes"]).ok().says("1 removed");
     assert_eq!(one.status()["documents"]["processed"], 0);
 }

@@ -130,7 +130,8 @@ def _ingest(options: argparse.Namespace, path: str) -> int:
             "patterns": options.pattern,
             "recursive": options.recursive,
             "prune": options.prune or options.prune_all,
-            "prune_all": options.prune_all,
+            # A new index has nothing yet that could be lost.
+            "prune_all": options.prune_all or options.reindex,
             "dry_run": options.dry_run,
             "reindex": options.reindex,
         },

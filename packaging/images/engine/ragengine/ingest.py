@@ -51,6 +51,8 @@ class Ingest:
         self._feed = Feed(store, self._stage, self._taken_in)
         self._stopping = False
         self._aborted = False
+        #: Whether what is gone is removed.
+        self._prunes = False
         #: Whether a stop came before something was done: one that comes at the
         #: very end interrupts nothing.
         self._left = False
@@ -103,9 +105,9 @@ class Ingest:
         request = self._request
         request.check(self._store.settings.sources)
         plan = await planning.make(self._store, request)
-        plan.check(request)
+        self._prunes = request.prune and (request.prune_all or not plan.emptied)
         work = plan.work()
-        self._total = len(work) + (len(plan.missing) if request.prune else 0)
+        self._total = len(work) + (len(plan.missing) if self._prunes else 0)
         await self._emit(plan.event())
         for entry in plan.skipped:
             await self._skip(entry.path, entry.reason)
@@ -117,7 +119,7 @@ class Ingest:
         await self._emit(summary)
         if self._left:
             return INTERRUPTED
-        return FAILED if self._failed else 0
+        return FAILED if self._failed or summary["unpruned"] else 0
 
     async def _foretell(self, work: list[tuple[scan.Found, bool]]) -> None:
         """Say what would be taken in, and about how many tokens of text that is."""
@@ -146,7 +148,7 @@ class Ingest:
         await self._clear(plan, {file.path for file, _ in work})
         for file in plan.touched:
             await self._store.records.touch_file(file)
-        if self._request.prune:
+        if self._prunes:
             for path in plan.missing:
                 if self._stops():
                     return
@@ -166,7 +168,7 @@ class Ingest:
                 wanted = left.path in work
             elif left.status == "failed":
                 # With --prune, what no pattern takes any more is as good as gone.
-                pruned = self._request.prune and scan.below(left.path, self._request.paths)
+                pruned = self._prunes and scan.below(left.path, self._request.paths)
                 wanted = not pruned and left.path not in plan.seen and not scan.gone(left.path)
             else:
                 # Nothing of it is done, and LightRAG would take it up again
@@ -306,6 +308,7 @@ class Ingest:
             **self._counts,
             "unchanged": plan.unchanged,
             "missing": len(plan.missing) - self._counts["deleted"],
+            "unpruned": list(self._request.paths) if self._request.prune and not self._prunes else [],
             "failed": self._failed,
             "documents": await self._store.document_counts(),
             "seconds": round(seconds, 2),

@@ -61,6 +61,10 @@ class Plan:
     skipped: list[scan.Skipped] = field(default_factory=list)
     #: Same text, other time of change: only the note of it is renewed.
     touched: list[scan.Found] = field(default_factory=list)
+    #: Whether all that ever came from there is gone, and nothing else is there:
+    #: more likely than that somebody deleted every file is that a disk is not
+    #: mounted, or that the folder was moved.
+    emptied: bool = False
     #: Files that no pattern takes, by the ending of their names.
     unfit: dict[str, int] = field(default_factory=dict)
     #: Every file that was found, whatever is to be done with it.
@@ -70,19 +74,6 @@ class Plan:
         """What is to be taken in, by path, and whether it replaces something."""
         work = [(file, False) for file in self.new] + [(file, True) for file in self.changed]
         return sorted(work, key=lambda entry: entry[0].path)
-
-    def check(self, request: Request) -> None:
-        """Refuse to remove everything that came from a place with no file in
-        it: more likely than that somebody deleted all of them is that a disk
-        is not mounted, or that the folder was moved."""
-        if request.prune and not request.prune_all and not request.dry_run and self.missing and not self.seen:
-            count = len(self.missing)
-            raise EngineError(
-                f"no file is left in {', '.join(request.paths)}:"
-                f" {'the document' if count == 1 else f'all {count} documents'} from there would be removed",
-                "see whether the folder is there and mounted; --prune-all removes them all the same",
-                WRONG_USE,
-            )
 
     def event(self) -> dict[str, Any]:
         """What a client is told before anything is done."""
@@ -136,5 +127,7 @@ def _compare(request: Request, found: scan.Scan, known: dict[str, dict[str, Any]
                 plan.touched.append(file)
             else:
                 plan.changed.append(file)
-    plan.missing = sorted(path for path in known if scan.below(path, request.paths) and scan.gone(path))
+    below = [path for path in known if scan.below(path, request.paths)]
+    plan.missing = sorted(path for path in below if scan.gone(path))
+    plan.emptied = bool(below) and len(plan.missing) == len(below) and not plan.seen
     return plan

@@ -53,7 +53,9 @@ def _summary(event: Message, dry_run: bool) -> None:
         f" {event['deleted']} deleted, {event['skipped']} skipped, {len(event['failed'])} failed"
         f" in {event['seconds']} s"
     )
-    if event["missing"]:
+    if event["unpruned"]:
+        print(f"No file is left in {', '.join(event['unpruned'])}: its documents stay; --prune-all removes them.")
+    elif event["missing"]:
         print(f"{event['missing']} documents have no file any more; --prune removes them.")
     documents = event["documents"]
     print(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SUMMARY = {
-    "event": "summary", "new": 1, "changed": 0, "unchanged": 2, "deleted": 0, "missing": 1, "skipped": 0,
+    "event": "summary", "new": 1, "changed": 0, "unchanged": 2, "deleted": 0, "missing": 1, "skipped": 0, "unpruned": [],
     "failed": [], "documents": {"processed": 3, "failed": 0, "pending": 0}, "seconds": 0.1,
 }  # fmt: skip
 

@@ -198,14 +198,19 @@ class Incremental(EngineCase):
         self.ingest()
         (self.sources / "a/one.md").unlink()
         place = ["ingest", "--json", "--path", str(self.sources / "a")]
-        refused = self.command(*place, "--prune", check=2)
-        self.assertIn("the document from there would be removed", refused.stderr)
-        self.assertIn("--prune-all", refused.stderr)
-        self.assertEqual(self.status()["documents"]["processed"], 2)
-        told = json.loads(self.command(*place, "--prune", "--dry-run").stdout.splitlines()[-1])
-        self.assertEqual(told["missing"], 1)
+        kept = json.loads(self.command(*place, "--prune", check=1).stdout.splitlines()[-1])
+        self.assertEqual(kept["unpruned"], [str(self.sources / "a")])
+        self.assertEqual((kept["missing"], kept["deleted"], kept["documents"]["processed"]), (1, 0, 2))
+        # It is about the place, and not about what one pattern finds there.
+        self.write("a/new.md", "Text three is about planes.\n")
+        self.ingest()
+        (self.sources / "b/two.md").unlink()
+        everywhere = ("ingest", "--json", "--path", str(self.sources), "--pattern", "*.rst", "--prune")
+        done = json.loads(self.command(*everywhere).stdout.splitlines()[-1])
+        self.assertEqual((done["deleted"], done["unpruned"]), (2, []))
+        (self.sources / "a/new.md").unlink()
         done = json.loads(self.command(*place, "--prune-all").stdout.splitlines()[-1])
-        self.assertEqual((done["deleted"], done["documents"]["processed"]), (1, 1))
+        self.assertEqual((done["deleted"], done["documents"]["processed"]), (1, 0))
 
     def test_another_folder_is_not_missing(self) -> None:
         self.write("a/one.md", "Text one is about trains.\n")

@@ -107,7 +107,7 @@ def _is_table(text: str) -> bool:
 
 def _is_index(text: str) -> bool:
     """A list of manual pages, `podman(1), podman-pod(1)`, says nothing."""
-    return 2 * len(_PAGE.findall(text)) >= len(text.split())
+    return 4 * len(_PAGE.findall(text)) >= 3 * len(text.split())
 
 
 def _distinct(quotes: list[Quote]) -> list[Quote]:
