@@ -41,6 +41,19 @@ pub enum Fate {
     LeftOut(String),
 }
 
+impl Fate {
+    /// What became of the variable of that name, for people.
+    pub(crate) fn told(&self, name: &str) -> String {
+        match self {
+            Self::Key(key) => format!("taken into {key}"),
+            Self::Secret(key) => format!("stored as the secret {key}"),
+            Self::Source => "taken into a [[source]]".to_owned(),
+            Self::Env => format!("passed on to the engine: env.{name}"),
+            Self::LeftOut(why) => why.clone(),
+        }
+    }
+}
+
 /// An env file, sorted into what it means for an instance.
 #[derive(Debug, Default)]
 pub struct Split {

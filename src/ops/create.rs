@@ -252,13 +252,10 @@ fn split_env_file(file: &Utf8Path, wish: &Wish, told: &mut Vec<String>) -> Resul
     told.extend(names.iter().zip(&split.fates).filter_map(|(name, fate)| {
         let place = match fate {
             Fate::Key(key) if wish.sets(key) => format!("not used: --set gives {key}"),
-            Fate::Key(key) => format!("taken into {key}"),
-            Fate::Secret(key) => format!("stored as the secret {key}"),
             Fate::Source if !wish.sources.is_empty() => "not used: --source is given".to_owned(),
-            Fate::Source => "taken into a [[source]]".to_owned(),
-            Fate::Env => format!("passed on to the engine: env.{name}"),
             // Told as a warning.
             Fate::LeftOut(_) => return None,
+            _ => fate.told(name.as_str()),
         };
         Some(format!("{name}: {place}"))
     }));

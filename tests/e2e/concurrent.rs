@@ -178,8 +178,7 @@ END
         ls $bin/c $bin/s >&2
         rm -r $bin
         exit $code"#;
-    let ran = sh(script);
-    let ran = ran.ok();
+    let ran = sh(script).ok();
     let secrets = |c: &&serde_json::Value| c["id"] == "secret-values";
     let json = ran.json();
     let check = json["checks"].as_array().and_then(|all| all.iter().find(secrets)).cloned();

@@ -275,6 +275,7 @@ impl Reader<'_> {
             split.settings.retain(|(key, _)| !models.contains(key));
         }
         for (given, fate) in told.iter().zip(split.fates) {
+            let detail = fate.told(&given.name);
             let (outcome, detail) = match fate {
                 Fate::Key(key) if offline && models.contains(&key) => (
                     Warning,
@@ -282,13 +283,13 @@ impl Reader<'_> {
                      its own; choose another with --provider"
                         .to_owned(),
                 ),
-                Fate::Key(key) => (Taken, format!("taken into {key}")),
-                Fate::Secret(key) => (Secret, format!("stored as the secret {key}")),
+                Fate::Key(_) => (Taken, detail),
+                Fate::Secret(_) => (Secret, detail),
                 Fate::Source if self.out.sources.is_empty() => {
                     let path = self.path(split.source.as_deref().unwrap_or_default());
                     if self.folder.look(&path) == super::There::Folder {
                         self.out.sources.push(path);
-                        (Taken, "taken into a [[source]]".to_owned())
+                        (Taken, detail)
                     } else {
                         let detail = "there is no such folder; make it, and name it in the manifest \
                                       as a [[source]]";
@@ -296,8 +297,8 @@ impl Reader<'_> {
                     }
                 }
                 Fate::Source => (Taken, "its folder is a [[source]]".to_owned()),
-                Fate::Env => (PassedOn, format!("passed on to the engine: env.{}", given.name)),
-                Fate::LeftOut(why) => (left_out(&why), why),
+                Fate::Env => (PassedOn, detail),
+                Fate::LeftOut(why) => (left_out(&why), detail),
             };
             self.note_in(&given.file, given.line, &given.key, outcome, detail);
         }
